@@ -1,0 +1,94 @@
+"""A request and its answer inside the server, between the codecs and the scheduler.
+
+One of the only three representations there are: wire, InferRequest/InferResponse, stacked arrays.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from onnxd.tensors import Array
+
+ParameterValue = bool | int | float | str
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks. Settled at the edge from headers or metadata, before a body is read."""
+
+    name: str
+
+
+ANONYMOUS: Final = Principal("anonymous")
+
+
+@dataclass(slots=True)
+class Timeline:
+    """When a request passed each point, in nanoseconds of time.monotonic_ns(); 0 = not reached."""
+
+    received_ns: int = field(default_factory=time.monotonic_ns)
+    """The front end has the head of the request."""
+    decode_start_ns: int = 0
+    decode_end_ns: int = 0
+    queue_start_ns: int = 0
+    compute_start_ns: int = 0
+    """Taken from the queue; stacking begins."""
+    infer_start_ns: int = 0
+    infer_end_ns: int = 0
+    compute_end_ns: int = 0
+    """Split, and handed back."""
+    encode_start_ns: int = 0
+    encode_end_ns: int = 0
+    batch_rows: int = 0
+    batch_requests: int = 0
+    cut: str = ""
+    """Why the batch was cut: idle, full, freed, delay."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedOutput:
+    """One output that the client asked for by name."""
+
+    name: str
+    binary: bool | None = None
+    """HTTP only: raw bytes behind the JSON (True), JSON (False), or as the request's default says (None)."""
+    classification: int = 0
+    """k > 0: the k best classes as BYTES instead of the tensor."""
+
+
+@dataclass(slots=True)
+class InferRequest:
+    """A decoded request. Owned by the task that decoded it; not changed after it is submitted."""
+
+    model_name: str
+    inputs: dict[str, Array]
+    """By name, in the request's order; views over the received buffer where the form allows it."""
+    model_version: int | None = None
+    """None = the version policy's choice: the highest that is READY."""
+    id: str = ""
+    outputs: tuple[RequestedOutput, ...] = ()
+    """Empty = all of the model's outputs."""
+    binary_by_default: bool = False
+    """HTTP only: outputs that do not say otherwise are answered as raw bytes."""
+    parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
+    priority: int = 0
+    queue_timeout_s: float | None = None
+    """From the `timeout` parameter (microseconds on the wire): how long it may wait in the queue."""
+    byte_size: int = 0
+    """Payload bytes, for the queue's bound."""
+    principal: Principal = ANONYMOUS
+    deadline_s: float | None = None
+    """The caller's deadline, in seconds of time.monotonic()."""
+    timeline: Timeline = field(default_factory=Timeline)
+
+
+@dataclass(slots=True)
+class InferResponse:
+    """The answer to one request, not yet encoded."""
+
+    model_name: str
+    model_version: int
+    id: str
+    outputs: dict[str, Array]
+    """By name, in the order in which they are to be answered. BYTES: object arrays of str."""

@@ -1,0 +1,68 @@
+"""Quantities as people write them: durations with a unit ("5ms"), sizes with a unit ("256MiB").
+
+The annotated types are for config dataclasses that pydantic validates: the value is a plain float of
+seconds or int of bytes, and the type's name carries the unit.
+"""
+
+import re
+from typing import Annotated, Final
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(us|µs|ms|s|m|h)")
+_DURATION_SECONDS: Final = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|KiB|MiB|GiB)")
+_SIZE_BYTES: Final = {
+    "B": 1,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "KiB": 2**10,
+    "MiB": 2**20,
+    "GiB": 2**30,
+}
+
+
+def parse_duration_s(value: object) -> float:
+    """Seconds of "5ms", "1.5s", "2m". Raises ValueError for a number without a unit: 5 of what?
+
+    Floats pass, so that a default given in code (already seconds) stays what it is.
+    """
+    if isinstance(value, float):
+        return value
+    if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
+        return float(match[1]) * _DURATION_SECONDS[match[2]]
+    raise ValueError(f"expected a duration with a unit (us, ms, s, m, h), such as '5ms', got {value!r}")
+
+
+def parse_size_bytes(value: object) -> int:
+    """Bytes of "64MiB", "10KB", "512B"; -1 = no limit. Raises ValueError for any other bare number."""
+    if value == -1 or value == "-1":
+        return -1
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
+        return int(float(match[1]) * _SIZE_BYTES[match[2]])
+    raise ValueError(f"expected a size with a unit (B, KiB, MiB, GiB), such as '64MiB', got {value!r}")
+
+
+Seconds = Annotated[
+    float,
+    BeforeValidator(parse_duration_s),
+    WithJsonSchema({"type": "string", "pattern": rf"^{_DURATION.pattern}$", "examples": ["5ms", "30s"]}),
+]
+"""A duration in seconds; written with a unit in files, environment and flags."""
+
+Bytes = Annotated[
+    int,
+    BeforeValidator(parse_size_bytes),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": rf"^{_SIZE.pattern}$", "examples": ["64MiB"]},
+                {"type": "integer", "minimum": -1},
+            ]
+        }
+    ),
+]
+"""A size in bytes; written with a unit, -1 = no limit where the setting says so."""
