@@ -180,6 +180,7 @@ class Batcher:
     def _pump(self, *, freed: bool = False) -> None:
         """Start what may start. After an inline run the loop gets a turn before the next one."""
         self._pump_scheduled = False
+        items: list[Item] = []
         try:
             # An inline run has ended when _run returns, and has scheduled the next pump itself.
             while self._idle and self._queue and not self._pump_scheduled:
@@ -188,7 +189,7 @@ class Batcher:
                     return
                 self._run(self._idle.pop(), items, reason)
         except Exception as fault:
-            self._break(fault)
+            self._break(fault, items)
             raise
 
     def _cut(self, freed: bool) -> tuple[list[Item], str]:
@@ -228,14 +229,18 @@ class Batcher:
             for item in items:
                 self._fail(item, ModelUnavailable(f"no memory for a batch of {rows} rows", retry_after_s=1.0))
             return
-        runner.start(inputs, items[0].outputs, partial(self._finished, runner, items, rows))
+        try:
+            runner.start(inputs, items[0].outputs, partial(self._finished, runner, items, rows))
+        except Exception:
+            self._idle.append(runner)
+            raise
 
     def _finished(self, runner: Runner, items: list[Item], rows: int, result: RunResult) -> None:
         self._idle.append(runner)
         try:
             self._deliver(items, rows, result)
         except Exception as fault:
-            self._break(fault)
+            self._break(fault, items)
             raise
         finally:
             if self._all_idle is not None and not self.running and not self._all_idle.done():
@@ -278,6 +283,8 @@ class Batcher:
             self._statistics.record_failure(time.monotonic_ns() - item.request.timeline.queue_start_ns)
             item.future.set_exception(error)
 
-    def _break(self, fault: Exception) -> None:
+    def _break(self, fault: Exception, items: Sequence[Item]) -> None:
         """A bug of ours: this model stops, with its reason; the others go on. The loop logs the traceback."""
         self._close(f"stopped after an internal error ({type(fault).__name__}); load it again")
+        for item in items:
+            self._fail(item, ModelUnavailable(f"model '{self._model}' {self._closed_because}"))
