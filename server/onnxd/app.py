@@ -1,0 +1,166 @@
+"""The composition root: opens every part in order and closes them in reverse.
+
+    logging -> tracing -> store -> trial room -> lifecycle -> gRPC -> HTTP -> (serve) -> drain
+
+Nothing below knows the settings as a whole; each part is given its own.
+"""
+
+import asyncio
+import signal
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Final
+
+import structlog
+import uvloop
+
+from onnxd.grpc_frontend.control import ControlCalls
+from onnxd.grpc_frontend.infer import InferCalls
+from onnxd.grpc_frontend.neural import NeuralCalls
+from onnxd.grpc_frontend.server import GrpcFrontend
+from onnxd.http_frontend.server import HttpFrontend
+from onnxd.inference import InferenceService
+from onnxd.repository.catalog import Catalog, IndexEntry
+from onnxd.repository.lifecycle import Lifecycle
+from onnxd.repository.loader import Loader
+from onnxd.repository.store import SnapshotStore, default_state_dir
+from onnxd.runtime.threads import cpu_budget
+from onnxd.runtime.trial import TrialRoom
+from onnxd.settings import ServerSettings
+from onnxd.telemetry.logs import logging_to_stderr
+from onnxd.telemetry.setup import open_tracing
+
+SERVER_NAME: Final = "onnxd"
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The open parts, for whoever runs the server: the command, and tests."""
+
+    http: HttpFrontend
+    grpc: GrpcFrontend
+    inference: InferenceService
+    lifecycle: Lifecycle
+
+
+async def open_server(settings: ServerSettings, resources: AsyncExitStack) -> Server:
+    """Open every part on `resources`, which closes them in reverse. It listens when this returns, and is
+    ready once `lifecycle.started` is set and `inference.open` has been called.
+
+    Raises StateDirectoryUnusable, PortTaken, TracingUnavailable: for the operator, each with its mend.
+    """
+    release = version("onnxd")
+    tracing = await resources.enter_async_context(open_tracing(settings.tracing, release))
+    store = resources.enter_context(SnapshotStore(settings.state_dir or default_state_dir()))
+    trials = await resources.enter_async_context(TrialRoom(settings.trial))
+    catalog = Catalog()
+    lifecycle = await resources.enter_async_context(
+        Lifecycle(
+            catalog,
+            Loader(store, trials, threads=cpu_budget()),
+            settings.model_repository,
+            control=settings.model_control,
+            watch=settings.watch,
+            load_at_start=settings.load_model,
+        )
+    )
+    inference = InferenceService(catalog, settings.inference)
+    grpc = await resources.enter_async_context(
+        GrpcFrontend(
+            settings.grpc,
+            settings.host,
+            infer=InferCalls(inference, tracing, settings.limits, settings.grpc.max_stream_in_flight),
+            control=ControlCalls(inference, lifecycle, SERVER_NAME, release),
+            neural=NeuralCalls(inference, settings.simple.model),
+        )
+    )
+    http = await resources.enter_async_context(
+        HttpFrontend(
+            settings.http,
+            settings.host,
+            inference=inference,
+            lifecycle=lifecycle,
+            tracing=tracing,
+            limits=settings.limits,
+            simple=settings.simple,
+            server_name=SERVER_NAME,
+            server_version=release,
+        )
+    )
+    return Server(http, grpc, inference, lifecycle)
+
+
+async def serve(settings: ServerSettings) -> None:
+    """Serve until SIGTERM or SIGINT, then drain. A second signal ends the process at once."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _on_signal, number, stopping)
+    async with AsyncExitStack() as resources:
+        server = await open_server(settings, resources)
+        _log.info(
+            "listening",
+            http=f"http://{settings.host}:{server.http.port}",
+            grpc=f"{settings.host}:{server.grpc.port}",
+        )
+        if await _either(server.lifecycle.started, stopping):
+            server.inference.open()
+            await server.grpc.announce(serving=True)
+            _log.info("ready\n" + banner(settings, server, await server.lifecycle.index()))
+            await stopping.wait()
+        await drain(settings, server)
+
+
+async def drain(settings: ServerSettings, server: Server) -> None:
+    """Not ready at once; then linger, so that balancers notice; then refuse, and let what runs finish."""
+    _log.info("draining", in_flight=server.inference.in_flight)
+    server.inference.begin_drain()
+    await server.grpc.announce(serving=False)
+    await asyncio.sleep(settings.drain.linger)
+    async with asyncio.TaskGroup() as stops:
+        stops.create_task(server.grpc.stop(settings.drain.grace))
+        stops.create_task(server.http.stop(settings.drain.grace))
+    server.inference.stop()
+
+
+def banner(settings: ServerSettings, server: Server, index: tuple[IndexEntry, ...]) -> str:
+    """What was loaded, where it listens, and the next command to try."""
+    lines = [f"  HTTP   http://{settings.host}:{server.http.port}"]
+    lines.append(f"  gRPC   {settings.host}:{server.grpc.port}")
+    for entry in index:
+        name = entry.name if entry.version is None else f"{entry.name} version {entry.version}"
+        state = entry.state.value if entry.state is not None else "not loaded"
+        lines.append(f"  {state:<12}{name}" + (f": {entry.reason}" if entry.reason else ""))
+    if not index:
+        lines.append(f"  no model yet: drop one into {settings.model_repository[0]}/NAME/1/model.onnx")
+    else:
+        lines.append(f"  try    curl http://{settings.host}:{server.http.port}/v2/models/{index[0].name}")
+    return "\n".join(lines)
+
+
+def run(settings: ServerSettings) -> int:
+    """Run the server; the exit code is 0 after a drain."""
+    with logging_to_stderr(settings.log), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(settings))
+    return 0
+
+
+def _on_signal(number: int, stopping: asyncio.Event) -> None:
+    if stopping.is_set():
+        # The operator said it twice: end as the signal would have.
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+    stopping.set()
+
+
+async def _either(wanted: asyncio.Event, stopping: asyncio.Event) -> bool:
+    """Wait for one of them; whether it is `wanted`."""
+    async with asyncio.TaskGroup() as waits:
+        tasks = [waits.create_task(event.wait()) for event in (wanted, stopping)]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+    return not stopping.is_set()

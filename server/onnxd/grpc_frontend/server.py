@@ -1,0 +1,145 @@
+"""The gRPC listener: services, reflection, health, and how they start and stop."""
+
+from types import TracebackType
+from typing import Any, Final, cast
+
+import grpc
+import grpc.aio
+from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
+
+from onnxd.errors import NotSupported
+from onnxd.grpc_frontend.boundary import Context, stream_handler, unary_handler
+from onnxd.grpc_frontend.config import GrpcConfig
+from onnxd.grpc_frontend.control import ControlCalls
+from onnxd.grpc_frontend.health import Health
+from onnxd.grpc_frontend.infer import InferCalls
+from onnxd.grpc_frontend.neural import NeuralCalls
+from onnxd.grpc_frontend.reflection import reflection_handlers
+from onnxd_protos.services import GRPC_INFERENCE_SERVICE, NEURAL_SERVICE, SERVICES
+
+HEALTH_SERVICE: Final = "grpc.health.v1.Health"
+
+
+class PortTaken(OSError):
+    """The port cannot be listened on. For the operator at start-up."""
+
+
+class GrpcFrontend:
+    """An async context manager: it listens while it is open.
+
+    Leaving it refuses new calls, lets those in progress finish within the grace given to `stop` (or ends
+    them), and closes the port.
+    """
+
+    def __init__(
+        self,
+        config: GrpcConfig,
+        host: str,
+        *,
+        infer: InferCalls,
+        control: ControlCalls,
+        neural: NeuralCalls,
+    ) -> None:
+        self._config = config
+        self._host = host
+        self._infer = infer
+        self._control = control
+        self._neural = neural
+        self._health = Health((GRPC_INFERENCE_SERVICE, NEURAL_SERVICE))
+        self._server: grpc.aio.Server | None = None
+        self.port = config.port
+        """The port that is listened on; known once the context is entered."""
+
+    async def __aenter__(self) -> "GrpcFrontend":
+        """Raises PortTaken."""
+        server = grpc.aio.server(options=_options(self._config))
+        services = [GRPC_INFERENCE_SERVICE, NEURAL_SERVICE, HEALTH_SERVICE]
+        server.add_generic_rpc_handlers(
+            [
+                grpc.method_handlers_generic_handler(GRPC_INFERENCE_SERVICE, self._inference_handlers()),
+                grpc.method_handlers_generic_handler(NEURAL_SERVICE, self._neural_handlers()),
+                *(reflection_handlers(services) if self._config.reflection else ()),
+            ]
+        )
+        add_HealthServicer_to_server(self._health, cast(Any, server))
+        address = f"[{self._host}]" if ":" in self._host else self._host
+        try:
+            self.port = server.add_insecure_port(f"{address}:{self._config.port}")
+        except RuntimeError as error:
+            raise PortTaken(
+                f"cannot listen for gRPC on {address}:{self._config.port}: it is in use, or not ours; "
+                "choose another with --grpc-port, or 0 for any that is free"
+            ) from error
+        await server.start()
+        self._server = server
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop(0.0)
+
+    async def announce(self, *, serving: bool) -> None:
+        """Tell health checks and their watchers."""
+        await self._health.set(serving=serving)
+
+    async def stop(self, grace_s: float) -> None:
+        """Refuse new calls, and end those that have not finished after `grace_s` seconds. May be repeated."""
+        if self._server is not None:
+            await self._server.stop(grace_s)
+            self._server = None
+
+    def _inference_handlers(self) -> dict[str, "grpc.RpcMethodHandler[Any, Any]"]:
+        control = self._control
+        unary = {
+            "ServerLive": control.server_live,
+            "ServerReady": control.server_ready,
+            "ModelReady": control.model_ready,
+            "ServerMetadata": control.server_metadata,
+            "ModelMetadata": control.model_metadata,
+            "ModelInfer": self._infer.unary,
+            "ModelConfig": control.model_config,
+            "ModelStatistics": control.statistics,
+            "RepositoryIndex": control.index,
+            "RepositoryModelLoad": control.load,
+            "RepositoryModelUnload": control.unload,
+        }
+        methods = SERVICES[GRPC_INFERENCE_SERVICE]
+        return {
+            name: stream_handler(method, self._infer.stream)
+            if method.client_streaming
+            else unary_handler(method, unary.get(name, _not_supported(name)))
+            for name, method in methods.items()
+        }
+
+    def _neural_handlers(self) -> dict[str, "grpc.RpcMethodHandler[Any, Any]"]:
+        methods = SERVICES[NEURAL_SERVICE]
+        return {
+            "Infer": unary_handler(methods["Infer"], self._neural.unary),
+            "InferStream": stream_handler(methods["InferStream"], self._neural.stream),
+        }
+
+
+def _not_supported(name: str) -> Any:
+    async def refuse(_: object, __: Context) -> Any:
+        raise NotSupported(f"{name} is not supported by this server")
+
+    return refuse
+
+
+def _options(config: GrpcConfig) -> list[tuple[str, Any]]:
+    return [
+        ("grpc.max_receive_message_length", config.max_message),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_metadata_size", config.max_metadata),
+        ("grpc.absolute_max_metadata_size", config.max_metadata),
+        ("grpc.max_concurrent_streams", config.max_concurrent_streams),
+        ("grpc.keepalive_time_ms", int(config.keepalive_time * 1000)),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.max_connection_age_ms", int(config.max_connection_age * 1000)),
+        ("grpc.max_connection_age_grace_ms", int(config.max_connection_age_grace * 1000)),
+        # With its default a second server binds the same port without a word, and takes half of the calls.
+        ("grpc.so_reuseport", 0),
+        ("grpc.http2.max_ping_strikes", 2),
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ]

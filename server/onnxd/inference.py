@@ -1,0 +1,131 @@
+"""The one way from a decoded request to its answer, for every front end."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Gt
+
+from onnxd.errors import DeadlineExceeded, ModelNotFound, ServerDraining, Unavailable
+from onnxd.messages import InferRequest, InferResponse
+from onnxd.protocol.classification import classify_outputs
+from onnxd.protocol.validation import validate
+from onnxd.repository.catalog import Catalog
+from onnxd.repository.served import ServedVersion
+from onnxd.tensors import ModelSpec
+from onnxd.units import Seconds
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceConfig:
+    """Bounds on all requests together, whatever model they are for."""
+
+    default_timeout: Seconds = 60.0
+    """The deadline of a request that brings none."""
+    max_in_flight: Annotated[int, Gt(0)] = 8192
+    """Requests between the decoder and the encoder; one more is refused at once."""
+
+
+class InferenceService:
+    """The data plane. It authenticates nobody: the request carries a Principal that the edge settled."""
+
+    def __init__(self, catalog: Catalog, config: InferenceConfig) -> None:
+        self._catalog = catalog
+        self._config = config
+        self._in_flight = 0
+        self._serving = False
+        self._draining = False
+
+    # Readiness: false until the first scan of the repository is loaded, and again from the drain on.
+
+    @property
+    def ready(self) -> bool:
+        return self._serving and not self._draining
+
+    @property
+    def in_flight(self) -> int:
+        return self._in_flight
+
+    def open(self) -> None:
+        """What the repository held at the start is loaded, or has failed with its reason."""
+        self._serving = True
+
+    def begin_drain(self) -> None:
+        """Readiness turns false; requests are still answered until `stop`."""
+        self._draining = True
+
+    def stop(self) -> None:
+        """New requests are refused; those in flight go on."""
+        self._draining = True
+        self._serving = False
+
+    # Requests.
+
+    async def infer(self, request: InferRequest) -> InferResponse:
+        """Run one request.
+
+        Raises ModelNotFound, ModelUnavailable, TensorMismatch, QueueFull, QueueTimeout, DeadlineExceeded,
+        ServerDraining, Unavailable, or ExecutionFailed. A cancelled caller frees its place in the queue at
+        once.
+        """
+        if self._draining and not self._serving:
+            raise ServerDraining("the server is shutting down", retry_after_s=1.0)
+        if self._in_flight >= self._config.max_in_flight:
+            raise Unavailable(
+                f"the server has {self._in_flight} requests in flight, its maximum", retry_after_s=1.0
+            )
+        self._settle_deadline(request)
+        self._in_flight += 1
+        try:
+            with self._catalog.lease(request.model_name, request.model_version) as served:
+                rows = validate(request, served.spec)
+                names = tuple(output.name for output in request.outputs) or served.output_names
+                outputs = await served.batcher.submit(request, rows, names)
+                if request.outputs:
+                    outputs = classify_outputs(request.outputs, outputs, served.spec)
+                return InferResponse(request.model_name, served.spec.version, request.id, outputs)
+        finally:
+            self._in_flight -= 1
+
+    def _settle_deadline(self, request: InferRequest) -> None:
+        now_s = time.monotonic()
+        latest_s = now_s + self._config.default_timeout
+        if request.deadline_s is None or request.deadline_s > latest_s:
+            request.deadline_s = latest_s
+        elif request.deadline_s <= now_s:
+            raise DeadlineExceeded("the request's deadline had passed before the model was asked")
+
+    # What there is to ask.
+
+    def served(self, name: str, version: int | None) -> ServedVersion:
+        """What serves, for metadata, configuration and statistics. Raises ModelNotFound, ModelUnavailable."""
+        return self._catalog.find(name, version)
+
+    def spec(self, name: str, version: int | None) -> ModelSpec:
+        """What a client may send. Raises ModelNotFound or ModelUnavailable."""
+        return self._catalog.find(name, version).spec
+
+    def versions(self, name: str) -> tuple[int, ...]:
+        """The READY versions, ascending. Raises ModelNotFound or ModelUnavailable."""
+        return self._catalog.versions(name)
+
+    def model_ready(self, name: str, version: int | None) -> bool:
+        """Whether it would answer now. Raises ModelNotFound for what is not in the repository."""
+        try:
+            self._catalog.find(name, version)
+        except ModelNotFound:
+            raise
+        except Unavailable:
+            return False
+        return True
+
+    def serving(self, name: str | None, version: int | None) -> Iterator[ServedVersion]:
+        """What the statistics of (name, version) are about; None = all. Raises as `served` does."""
+        if name is not None:
+            versions = self.versions(name) if version is None else (version,)
+            yield from (self._catalog.find(name, each) for each in versions)
+            return
+        for known in self._catalog.names():
+            served = self._catalog.serving(known)
+            yield from (served[number] for number in sorted(served))

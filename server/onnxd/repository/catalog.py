@@ -1,0 +1,146 @@
+"""What serves now, and what every known version is up to.
+
+Front ends read it; only the lifecycle writes it.
+"""
+
+import enum
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from onnxd.errors import ModelNotFound, ModelUnavailable
+from onnxd.repository.served import Lease, ServedVersion
+
+
+class ModelState(enum.Enum):
+    """The state of one version. Only READY serves; it may carry the reason why newer files failed."""
+
+    LOADING = "LOADING"
+    READY = "READY"
+    UNLOADING = "UNLOADING"
+    UNAVAILABLE = "UNAVAILABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class VersionState:
+    """A version's state and, where there is something to explain, why."""
+
+    state: ModelState
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexEntry:
+    """One line of the repository index. `version` None: the model has no version to speak of (see reason);
+    `state` None: it was never loaded."""
+
+    name: str
+    version: int | None
+    state: ModelState | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """Replaced as a whole, never changed: a reader sees the old set or the new one."""
+
+    served: Mapping[int, ServedVersion]
+    states: Mapping[int, VersionState]
+    trouble: str = ""
+    """What is wrong with the model as a whole: a config that cannot be read, no version at all."""
+
+
+_NOTHING = _Model(served={}, states={})
+
+
+class Catalog:
+    """Names and versions -> what serves. One assignment per change, on the loop's thread."""
+
+    def __init__(self) -> None:
+        self._models: dict[str, _Model] = {}
+
+    def lease(self, name: str, version: int | None) -> Lease:
+        """A counted hold on a serving version: `with catalog.lease(...) as served`.
+
+        The version that a request begins on is the one it ends on, reload or not. None chooses the highest
+        that is READY. Raises ModelNotFound or ModelUnavailable.
+        """
+        return Lease(self.find(name, version))
+
+    def find(self, name: str, version: int | None) -> ServedVersion:
+        """What serves under a name, without a hold on it. Raises as `lease` does."""
+        model = self._models.get(name)
+        if model is not None and model.served:
+            served = model.served.get(max(model.served) if version is None else version)
+            if served is not None:
+                return served
+        raise self._why_not(name, version)
+
+    def versions(self, name: str) -> tuple[int, ...]:
+        """The READY versions, ascending. Raises ModelNotFound or ModelUnavailable if there are none."""
+        model = self._models.get(name)
+        if model is None or not model.served:
+            raise self._why_not(name, None)
+        return tuple(sorted(model.served))
+
+    def serving(self, name: str) -> Mapping[int, ServedVersion]:
+        """The READY versions by number; empty if there are none."""
+        return self._models.get(name, _NOTHING).served
+
+    def names(self) -> tuple[str, ...]:
+        """Every known name, sorted, whether it serves or not."""
+        return tuple(sorted(self._models))
+
+    def index(self) -> Iterator[IndexEntry]:
+        """Every known version of every known model: names sorted, versions ascending."""
+        for name in self.names():
+            model = self._models[name]
+            if not model.states:
+                state = ModelState.UNAVAILABLE if model.trouble else None
+                yield IndexEntry(name, None, state, model.trouble)
+            for version in sorted(model.states):
+                known = model.states[version]
+                yield IndexEntry(name, version, known.state, known.reason or model.trouble)
+
+    # Written by the lifecycle.
+
+    def note(self, name: str, states: Mapping[int, VersionState], *, trouble: str = "") -> None:
+        """Say what a model's versions are up to; what serves is not touched."""
+        model = self._models.get(name, _NOTHING)
+        self._models[name] = _Model(model.served, dict(states), trouble)
+
+    def swap(
+        self, name: str, served: Mapping[int, ServedVersion], states: Mapping[int, VersionState]
+    ) -> tuple[ServedVersion, ...]:
+        """Serve these versions from now on. Returns those that no longer serve; the caller retires them."""
+        before = self._models.get(name, _NOTHING).served
+        self._models[name] = _Model(dict(served), dict(states))
+        kept = {id(version) for version in served.values()}
+        return tuple(version for version in before.values() if id(version) not in kept)
+
+    def forget(self, name: str) -> None:
+        """The model is no longer in the repository and nothing of it serves."""
+        self._models.pop(name, None)
+
+    def _why_not(self, name: str, version: int | None) -> ModelNotFound | ModelUnavailable:
+        model = self._models.get(name)
+        if model is None:
+            return ModelNotFound(f"unknown model '{name}': it is not in the repository")
+        if version is None:
+            if any(known.state is ModelState.LOADING for known in model.states.values()):
+                return ModelUnavailable(f"model '{name}' is loading", retry_after_s=1.0)
+            reasons = [known.reason for known in model.states.values() if known.reason] or [model.trouble]
+            return ModelUnavailable(
+                f"model '{name}' has no version that serves: {reasons[-1] or 'not loaded'}"
+            )
+        known = model.states.get(version)
+        if known is None:
+            return ModelNotFound(
+                f"unknown version {version} of model '{name}': "
+                f"it serves {', '.join(map(str, sorted(model.served))) or 'none'}"
+            )
+        retry_after_s = 1.0 if known.state is ModelState.LOADING else None
+        return ModelUnavailable(
+            f"version {version} of model '{name}' is {known.state.value}"
+            + (f": {known.reason}" if known.reason else ""),
+            retry_after_s=retry_after_s,
+        )

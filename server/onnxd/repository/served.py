@@ -1,0 +1,110 @@
+"""One version of a model while it serves, and the counted hold that a request has on it."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final
+
+from onnxd.protocol.documents import ConfigView
+from onnxd.repository.config import ModelConfig
+from onnxd.scheduler.batcher import Batcher
+from onnxd.telemetry.statistics import ModelStatistics
+from onnxd.tensors import ModelSpec
+
+DRAIN_S: Final = 60.0
+"""How long a retired version waits for its last request before what still runs is ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """What loading this version showed: for the index, the banner, and `onnxd check`."""
+
+    providers: tuple[str, ...]
+    """Those that the session really runs on, in order."""
+    load_s: float
+    peak_bytes: int
+    """Memory that the rehearsal's process needed at most."""
+
+
+class ServedVersion:
+    """A version that is loaded and warm.
+
+    Owns its batcher, instances, session and stored files through `resources`, which are opened by the
+    loader and closed here in the reverse order. Requests hold it through a Lease.
+    """
+
+    def __init__(
+        self,
+        *,
+        spec: ModelSpec,
+        config: ModelConfig,
+        identity: str,
+        batcher: Batcher,
+        statistics: ModelStatistics,
+        report: LoadReport,
+        resources: AsyncExitStack,
+    ) -> None:
+        self.spec: Final = spec
+        self.config: Final = config
+        self.identity: Final = identity
+        """The content that it was loaded from: equal identity, equal model."""
+        self.batcher: Final = batcher
+        self.statistics: Final = statistics
+        self.report: Final = report
+        self.output_names: Final = tuple(output.name for output in spec.outputs)
+        self.leases = 0
+        self._resources = resources
+        self._unused: asyncio.Event | None = None
+
+    def config_view(self) -> ConfigView:
+        """What the configuration endpoint shows beyond the spec."""
+        batching = self.config.batching
+        on_cpu = self.report.providers == ("CPUExecutionProvider",)
+        return ConfigView(
+            instances=self.config.instances,
+            kind="KIND_CPU" if on_cpu else "KIND_GPU",
+            latest=self.config.versions.latest,
+            only=self.config.versions.only,
+            max_queue_delay_us=round(batching.max_queue_delay * 1e6),
+            max_queue_size=batching.max_queue_size,
+            default_timeout_us=round(batching.default_timeout * 1e6),
+            file=self.config.file,
+        )
+
+    async def retire(self, *, drain_s: float = DRAIN_S) -> None:
+        """Wait for the last lease, then close everything. Call it once, after the catalog has let go."""
+        if self.leases:
+            self._unused = asyncio.Event()
+            try:
+                async with asyncio.timeout(drain_s):
+                    await self._unused.wait()
+            except TimeoutError:
+                # The stragglers' requests fail; their leases point at a closed batcher, which says so.
+                pass
+        await self.batcher.aclose("is being unloaded")
+        await self._resources.aclose()
+
+    def release(self) -> None:
+        """Give back one lease."""
+        self.leases -= 1
+        if self.leases == 0 and self._unused is not None:
+            self._unused.set()
+
+
+class Lease:
+    """A hold on a serving version: it is not closed before the hold ends."""
+
+    __slots__ = ("_served",)
+
+    def __init__(self, served: ServedVersion) -> None:
+        self._served = served
+
+    def __enter__(self) -> ServedVersion:
+        self._served.leases += 1
+        return self._served
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._served.release()
