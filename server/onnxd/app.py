@@ -27,7 +27,7 @@ from onnxd.repository.loader import Loader
 from onnxd.repository.store import SnapshotStore, default_state_dir
 from onnxd.runtime.threads import cpu_budget
 from onnxd.runtime.trial import TrialRoom
-from onnxd.settings import ServerSettings
+from onnxd.settings.server_settings import ServerSettings
 from onnxd.telemetry.logs import logging_to_stderr
 from onnxd.telemetry.setup import open_tracing
 
@@ -85,7 +85,7 @@ async def open_server(settings: ServerSettings, resources: AsyncExitStack) -> Se
             lifecycle=lifecycle,
             tracing=tracing,
             limits=settings.limits,
-            simple=settings.simple,
+            simple_model=settings.simple.model,
             server_name=SERVER_NAME,
             server_version=release,
         )
