@@ -90,5 +90,5 @@ class InferResponse:
     model_name: str
     model_version: int
     id: str
-    outputs: dict[str, Array]
+    outputs: Mapping[str, Array]
     """By name, in the order in which they are to be answered. BYTES: object arrays of str."""

@@ -84,7 +84,7 @@ def _numbers(rows: list[Any], tensor: TensorSpec) -> Any:
     exact = np.array(rows, object)
     low, high = (0, 1) if tensor.datatype is Datatype.BOOL else (np.iinfo(dtype).min, np.iinfo(dtype).max)
     for number in exact.flat:
-        if number != int(number) or not low <= number <= high:
+        if not low <= number <= high or number != int(number):  # in this order: int() raises for NaN
             raise TensorMismatch(
                 f"input '{tensor.name}' is {tensor.datatype.value}: expected whole numbers, {low} to {high}, "
                 f"got {show(number)}"

@@ -1,0 +1,25 @@
+"""How much a single request may ask of the codecs, whatever its body's size."""
+
+from dataclasses import dataclass
+
+from onnxd.units import Bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ProtocolLimits:
+    """Bounds that are checked before anything is allocated. A request over one of them is refused by name."""
+
+    max_json_bytes: Bytes = 64 * 2**20
+    """The JSON part of an HTTP body; -1 = as much as the body may have."""
+    max_json_depth: int = 100
+    """Arrays and objects inside one another."""
+    max_rank: int = 16
+    """Dimensions of a tensor, the batch dimension included. NumPy itself ends at 64."""
+    max_bytes_elements: int = 2**20
+    """Elements of one BYTES tensor: each becomes a Python object, so their number costs, not their length."""
+    max_inputs: int = 1024
+    max_outputs: int = 1024
+    max_parameters: int = 128
+    """Parameters of a request, and of each tensor of it."""
+    max_id_bytes: int = 256
+    """A request id in UTF-8: it is echoed, logged, and put on spans."""
