@@ -1,0 +1,160 @@
+"""What a model's config.yaml says, as frozen values. The docstrings are the JSON Schema's descriptions.
+
+Shapes are without the batch dimension when the model batches; -1 is a free dimension. Whatever is silent
+here is read from the graph (model_spec.py).
+"""
+
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar, Final, Literal
+
+from pydantic import ConfigDict, Field
+
+from onnxd.repository.config_values import Duration, FileName, Provider, SessionOptions, SomeBytes
+from onnxd.repository.version_policy import VersionPolicy, Versions
+from onnxd.runtime.session_config import SessionConfig
+from onnxd.scheduler.policy import BatchPolicy
+from onnxd.tensors import Datatype
+
+MAX_ROWS: Final = 1_000_000
+_MAX_THREADS: Final = 1024
+
+TensorName = Annotated[str, Field(min_length=1)]
+Shape = Annotated[tuple[Annotated[int, Field(ge=-1, le=2**31 - 1)], ...], Field(max_length=16)]
+Threads = Annotated[int, Field(ge=0, le=_MAX_THREADS)]
+
+
+@dataclass(frozen=True, slots=True)
+class InputConfig:
+    """One input of the graph: narrowed, or made optional."""
+
+    name: TensorName
+    """The graph's name for it."""
+    datatype: Datatype | None = None
+    """Must be the graph's; stated to be checked at every load."""
+    shape: Shape | None = None
+    """Without the batch dimension when the model batches; may fix what the graph leaves free (-1)."""
+    optional: bool = False
+    """Clients may leave it out; only for an input that has a default in the graph."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputConfig:
+    """One output of the graph. When outputs are listed, these are offered, in this order, and no others."""
+
+    name: TensorName
+    """The graph's name for it."""
+    datatype: Datatype | None = None
+    """Must be the graph's; stated to be checked at every load."""
+    shape: Shape | None = None
+    """Without the batch dimension when the model batches; may fix what the graph leaves free (-1)."""
+    labels: FileName | None = None
+    """A text file in the model's directory with one class label a line, for classification."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSection:
+    """How ONNX Runtime runs the graph."""
+
+    intra_op_threads: Threads = 0
+    """Threads within one operator; 0 = the CPUs that the process may use."""
+    inter_op_threads: Annotated[int, Field(ge=1, le=_MAX_THREADS)] = 1
+    """Threads across operators; counts only with execution_mode: parallel."""
+    execution_mode: Literal["sequential", "parallel"] = "sequential"
+    """Whether independent operators may run at the same time."""
+    graph_optimization: Literal["disable", "basic", "extended", "all"] = "all"
+    """How far ONNX Runtime rewrites the graph before it runs it."""
+    options: SessionOptions = field(default_factory=dict)
+    """ONNX Runtime's own session config entries, such as session.intra_op.allow_spinning: "0"."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchingSection:
+    """How requests wait and are put together."""
+
+    max_queue_delay: Duration = 0.0
+    """How long the oldest request may be held back so that a fuller batch can form; needs max_batch_size."""
+    max_queue_size: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
+    """Requests that may wait; one more is refused at once."""
+    max_queue_bytes: SomeBytes = 256 * 2**20
+    """Payload that may wait; -1 = no bound."""
+    default_timeout: Duration = 0.0
+    """How long a request may wait when it does not say; 0ms = as long as its own deadline allows."""
+
+    def policy(self) -> BatchPolicy:
+        return BatchPolicy(
+            max_queue_delay=self.max_queue_delay,
+            max_queue_size=self.max_queue_size,
+            max_queue_bytes=self.max_queue_bytes,
+            default_timeout=self.default_timeout,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WarmupSection:
+    """The runs before the model is READY."""
+
+    batch_sizes: (
+        Annotated[tuple[Annotated[int, Field(ge=1, le=MAX_ROWS)], ...], Field(min_length=1, max_length=16)]
+        | None
+    ) = None
+    """Rows of each run; absent = 1 and max_batch_size. Only for a model with max_batch_size."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """The config.yaml of a model served by onnxd. Every key may be left out."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(
+        extra="forbid", strict=True, use_attribute_docstrings=True
+    )
+
+    description: str = ""
+    """What the model does, for people."""
+    file: FileName = "model.onnx"
+    """The graph's file in each version directory."""
+    max_batch_size: Annotated[int, Field(ge=0, le=MAX_ROWS)] | None = None
+    """Rows of the biggest batch; 0 or absent = the model does not batch, and shapes are complete."""
+    inputs: tuple[InputConfig, ...] = ()
+    """Inputs to narrow or to make optional; those not listed are as the graph says."""
+    outputs: tuple[OutputConfig, ...] = ()
+    """The outputs to offer, in this order; absent = all of the graph's."""
+    providers: Annotated[tuple[Provider, ...], Field(min_length=1, max_length=16)] = ("CPUExecutionProvider",)
+    """Execution providers in order of preference; an item may be {name: {option: value}}."""
+    require_provider: str | None = None
+    """One of providers: fail the load when it is not in use, rather than fall back silently."""
+    instances: Annotated[int, Field(ge=1, le=64)] = 1
+    """Sessions; on a CPU one session with all threads beats several."""
+    session: SessionSection = field(default_factory=SessionSection)
+    """How ONNX Runtime runs the graph."""
+    batching: BatchingSection = field(default_factory=BatchingSection)
+    """How requests wait and are put together."""
+    versions: Versions = field(default_factory=VersionPolicy)
+    """Which versions are served: {latest: n}, all, or a list of them; absent = the highest."""
+    warmup: WarmupSection = field(default_factory=WarmupSection)
+    """The runs before the model is READY."""
+
+    @property
+    def batches(self) -> bool:
+        return bool(self.max_batch_size)
+
+    @property
+    def label_files(self) -> dict[str, str]:
+        """Output name -> its labels' file in the model's directory."""
+        return {output.name: output.labels for output in self.outputs if output.labels is not None}
+
+    def session_config(self) -> SessionConfig:
+        """What the runtime needs of it."""
+        return SessionConfig(
+            providers=self.providers,
+            require_provider=self.require_provider,
+            intra_op_threads=self.session.intra_op_threads,
+            inter_op_threads=self.session.inter_op_threads,
+            execution_mode=self.session.execution_mode,
+            graph_optimization=self.session.graph_optimization,
+            options=dict(self.session.options),
+        )
+
+
+def provider_name(entry: str | dict[str, dict[str, str | int | float | bool]]) -> str:
+    """The name of an item of `providers`."""
+    return entry if isinstance(entry, str) else next(iter(entry))

@@ -1,0 +1,92 @@
+"""A configuration file as plain values that know their line and column, and the faults found in it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+Loc = tuple[str | int, ...]
+"""Where in a document: keys and list indexes, from the root. () is the whole document."""
+
+_MAX_SHOWN_FAULTS: Final = 50
+_MAX_SHOWN_TEXT: Final = 1000
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """Counted from 1, as editors do."""
+
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with a document."""
+
+    position: Position
+    loc: Loc
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """Where a value stands, and how it was written."""
+
+    start: Position
+    """Of the key, for a value under a key; else of the value."""
+    value: Position
+    text: str = ""
+    """A scalar as written, for messages: YAML reads `no` as false."""
+
+
+@dataclass(slots=True)
+class Document:
+    """A parsed document. `value` is None when it is empty."""
+
+    source: str
+    """The file's name, as messages show it."""
+    value: Any = None
+    nodes: dict[Loc, Node] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+    """Refused, but the rest could still be read."""
+    opaque: set[Loc] = field(default_factory=set)
+    """Where a fault left None in place of the value: what a schema says of these is no news."""
+
+    def position(self, loc: Loc, *, key: bool = False) -> Position:
+        """Where `loc` stands; for a place that the document lacks, its nearest surrounding."""
+        for length in range(len(loc), -1, -1):
+            if node := self.nodes.get(loc[:length]):
+                return node.start if key and length == len(loc) else node.value
+        return Position(1, 1)
+
+    def fault(self, loc: Loc, text: str, *, key: bool = False) -> Fault:
+        return Fault(self.position(loc, key=key), loc, text)
+
+
+class FaultyDocument(ValueError):
+    """Not readable as the document it should be. The text has one line for each fault, in their order."""
+
+
+def shown(text: str, limit: int = 60) -> str:
+    """Text from a file as a message may show it: not too long, and nothing that a terminal acts upon."""
+    cut = text if len(text) <= limit else f"{text[:limit]}..."
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in cut)
+
+
+def path_text(loc: Loc) -> str:
+    """A place as people write it: inputs[0].shape."""
+    parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc]
+    return shown("".join(parts).removeprefix("."), 120)
+
+
+def render(source: str, faults: Iterable[Fault]) -> str:
+    """`file:line:column: path: text`, one line each, sorted by position."""
+    ordered = sorted(faults, key=lambda fault: fault.position)
+    lines = []
+    for fault in ordered[:_MAX_SHOWN_FAULTS]:
+        path = f"{path_text(fault.loc)}: " if fault.loc else ""
+        place = f"{source}:{fault.position.line}:{fault.position.column}"
+        lines.append(f"{place}: {path}{shown(fault.text, _MAX_SHOWN_TEXT)}")
+    if len(ordered) > _MAX_SHOWN_FAULTS:
+        lines.append(f"{source}: and {len(ordered) - _MAX_SHOWN_FAULTS} more")
+    return "\n".join(lines)

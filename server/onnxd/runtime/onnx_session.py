@@ -1,0 +1,209 @@
+"""One ONNX Runtime session over one model file."""
+
+import ctypes
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from onnxd.errors import LoadFailed, ModelUnavailable, TensorMismatch
+from onnxd.runtime import ort_errors
+from onnxd.runtime.graph import GraphSpec, describe
+from onnxd.runtime.ort import onnxruntime
+from onnxd.runtime.providers import CPU, check_active, resolve
+from onnxd.runtime.session_config import SessionConfig, check_options
+from onnxd.tensors import Array, Datatype
+
+_BFLOAT16: Final = 16
+"""ONNX's number for the element type."""
+_ERRORS: Final = 3
+_FATAL: Final = 4
+"""ONNX Runtime's log levels."""
+_DEFAULT_ENTRIES: Final[Mapping[str, str]] = {
+    # Threads that spin while they wait take the CPU from the loop and from the other models.
+    "session.intra_op.allow_spinning": "0",
+    "session.inter_op.allow_spinning": "0",
+}
+
+
+class OnnxSession:
+    """A loaded model. `open` makes one; whoever opened it closes it.
+
+    `run` may be called from several threads at once; `close` only when no run is in progress.
+    """
+
+    def __init__(self, session: Any, graph: GraphSpec) -> None:
+        self.graph = graph
+        self.providers: tuple[str, ...] = tuple(session.get_providers())
+        """What the session really runs on, in order of preference."""
+        self._session: Any = session
+        self._active: set[Any] = set()
+        self._required = frozenset(tensor.name for tensor in graph.inputs)
+        self._known = self._required.union(tensor.name for tensor in graph.optional)
+        self._output_names = tuple(tensor.name for tensor in graph.outputs)
+        self._bf16_inputs = _bf16_names(graph.inputs + graph.optional)
+        self._bf16_outputs = _bf16_names(graph.outputs)
+
+    @classmethod
+    def open(cls, path: Path, config: SessionConfig, threads: int) -> "OnnxSession":
+        """Builds the session. Blocks, for seconds when the model is large.
+
+        `threads` is the size of the intra-op pool where the config leaves it open (0). Raises LoadFailed
+        with a reason that holds no path of this machine. A crash inside ONNX Runtime takes the process
+        along: a file is tried in a TrialRoom before the server opens it.
+        """
+        _check_regular(path)
+        choices = resolve(config.providers, config.require_provider, onnxruntime.get_available_providers())
+        options = _options(config, threads)
+        try:
+            session = onnxruntime.InferenceSession(
+                str(path),
+                options,
+                providers=[(choice.name, dict(choice.options)) for choice in choices],
+                enable_fallback=0,  # else a provider that fails is replaced by the CPU with a print
+            )
+        except Exception as error:  # whatever it raises: its classes share no base but Exception
+            raise ort_errors.load_failure(error, path) from error
+        check_active(choices, session.get_providers())
+        graph = describe(
+            session.get_inputs(), session.get_outputs(), session.get_overridable_initializers(), path
+        )
+        _check_bf16(graph)
+        return cls(session, graph)
+
+    @property
+    def on_cpu(self) -> bool:
+        """All the work of a run happens on the CPU."""
+        return self.providers == (CPU,)
+
+    def run(self, inputs: Mapping[str, Array], outputs: tuple[str, ...] = ()) -> dict[str, Array]:
+        """Runs the model once; `outputs` names what to compute, in order, none = all of them.
+
+        Inputs are C-contiguous and in native byte order (ONNX Runtime misreads others without a word),
+        BYTES as object arrays of str. The arrays returned own their memory or share it with nobody.
+        Raises TensorMismatch for inputs that the model does not take, ModelUnavailable when memory runs
+        short, ExecutionFailed for anything else.
+        """
+        session = self._session
+        if session is None:
+            raise ModelUnavailable("the model has been unloaded")
+        names = outputs or self._output_names
+        if not self._required <= inputs.keys() <= self._known:
+            raise self._name_mismatch(inputs)
+        options = onnxruntime.RunOptions()
+        options.log_severity_level = _FATAL  # a failed run is an answer to its client, not a line in the log
+        self._active.add(options)
+        try:
+            if self._bf16_inputs or self._bf16_outputs:
+                return self._run_bf16(session, inputs, names, options)
+            # The method behind InferenceSession.run, without the wrapper's 1-3 µs (of 5-7 for a small graph)
+            # and its fallback to other providers.
+            results = session._sess.run(names, inputs, options)
+        except Exception as error:  # its classes share no base but Exception
+            raise ort_errors.run_failure(error) from error
+        finally:
+            self._active.discard(options)
+        return dict(zip(names, results, strict=True))
+
+    def terminate(self) -> None:
+        """Asks every run in progress to end at its next node; they raise ExecutionFailed. From any thread."""
+        for options in tuple(self._active):
+            options.terminate = True
+
+    def close(self) -> None:
+        """Drops the session; its memory is free once the last run has returned."""
+        self._session = None
+
+    def _run_bf16(
+        self, session: Any, inputs: Mapping[str, Array], names: tuple[str, ...], options: Any
+    ) -> dict[str, Array]:
+        """ONNX Runtime refuses arrays of ml_dtypes, so BF16 goes in and out as values of its own."""
+        feeds = {
+            name: _bf16_value(array) if name in self._bf16_inputs else array for name, array in inputs.items()
+        }
+        if self._bf16_outputs.isdisjoint(names):
+            return dict(zip(names, session._sess.run(names, feeds, options), strict=True))
+        values = {name: _value(feed)._ortvalue for name, feed in feeds.items()}
+        results = session._sess.run_with_ort_values(values, names, options)
+        return {
+            name: _bf16_array(value) if name in self._bf16_outputs else value.numpy()
+            for name, value in zip(names, results, strict=True)
+        }
+
+    def _name_mismatch(self, inputs: Mapping[str, Array]) -> TensorMismatch:
+        missing = sorted(self._required - inputs.keys())
+        if missing:
+            return TensorMismatch(f"input {', '.join(repr(name) for name in missing)} is missing")
+        surplus = sorted(inputs.keys() - self._known)
+        return TensorMismatch(
+            f"the model has no input {', '.join(repr(name) for name in surplus)}; "
+            f"it has {', '.join(repr(name) for name in sorted(self._known))}"
+        )
+
+
+def _check_regular(path: Path) -> None:
+    """Opening anything but a regular file can block for ever (a FIFO) or says nothing useful."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise LoadFailed(f"{path.name} cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+        raise LoadFailed(f"{path.name} is {kind}; expected an ONNX model file")
+    if status.st_size == 0:
+        raise LoadFailed(f"{path.name} is empty")
+
+
+def _options(config: SessionConfig, threads: int) -> Any:
+    """Both pool sizes are always set: left alone, each session takes the machine's cores, quota or not."""
+    check_options(config.options)
+    levels = onnxruntime.GraphOptimizationLevel
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = config.intra_op_threads or threads
+    options.inter_op_num_threads = config.inter_op_threads
+    options.execution_mode = {
+        "sequential": onnxruntime.ExecutionMode.ORT_SEQUENTIAL,
+        "parallel": onnxruntime.ExecutionMode.ORT_PARALLEL,
+    }[config.execution_mode]
+    options.graph_optimization_level = {
+        "disable": levels.ORT_DISABLE_ALL,
+        "basic": levels.ORT_ENABLE_BASIC,
+        "extended": levels.ORT_ENABLE_EXTENDED,
+        "all": levels.ORT_ENABLE_ALL,
+    }[config.graph_optimization]
+    options.log_severity_level = _ERRORS  # what a provider says when its libraries are missing
+    for key, value in {**_DEFAULT_ENTRIES, **config.options}.items():
+        options.add_session_config_entry(key, value)
+    return options
+
+
+def _bf16_names(tensors: tuple[Any, ...]) -> frozenset[str]:
+    return frozenset(tensor.name for tensor in tensors if tensor.datatype is Datatype.BF16)
+
+
+def _check_bf16(graph: GraphSpec) -> None:
+    texts = [tensor.name for tensor in graph.inputs + graph.optional if tensor.datatype is Datatype.BYTES]
+    bf16 = _bf16_names(graph.outputs)
+    if texts and bf16:
+        raise LoadFailed(
+            f"input '{texts[0]}' is BYTES and output '{min(bf16)}' is BF16: ONNX Runtime's Python interface "
+            "cannot run both in one model; cast the output to FP32 in the graph"
+        )
+
+
+def _bf16_value(array: Array) -> Any:
+    return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(array.view("uint16"), _BFLOAT16)
+
+
+def _value(feed: Any) -> Any:
+    return feed if isinstance(feed, onnxruntime.OrtValue) else onnxruntime.OrtValue.ortvalue_from_numpy(feed)
+
+
+def _bf16_array(value: Any) -> Array:
+    """A copy: the value's own memory dies with it."""
+    array: Array = np.empty(value.shape(), Datatype.BF16.dtype)
+    if array.nbytes:  # the pointer of an empty value is null
+        ctypes.memmove(array.ctypes.data, value.data_ptr(), array.nbytes)
+    return array

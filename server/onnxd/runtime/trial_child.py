@@ -1,0 +1,175 @@
+"""The process in which a model runs first: `python -m onnxd.runtime.trial_child PARENT_PID`.
+
+Reads requests on its standard input and answers on its standard output (framing.py), one at a time, until
+the input ends. Before each step that may kill it, it says which: `{"phase": ...}`. The last frame of an
+answer is `{"report": ...}` or `{"refused": reason, "out_of_memory": bool}`.
+
+An inspected session is kept until the next request, which usually wants the same one.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, BinaryIO, Final
+
+import numpy as np
+
+from onnxd.errors import LoadFailed, ServerError
+from onnxd.runtime import framing, ort_errors, trial_limits
+from onnxd.runtime.memory import give_back, resident_bytes
+from onnxd.runtime.onnx_session import OnnxSession
+from onnxd.runtime.threads import cpu_budget
+from onnxd.runtime.trial_messages import (
+    TrialReport,
+    TrialRequest,
+    WarmupRun,
+    report_to_json,
+    request_from_json,
+)
+from onnxd.tensors import Array, Datatype
+
+BUILDING: Final = "building the session"
+RUNNING: Final = "running the warm-up"
+
+_MOST_REPEATS: Final = 5
+_REPEAT_WHILE_S: Final = 0.02
+
+Send = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class _Built:
+    """A session, what it was built from, and what that cost."""
+
+    request: TrialRequest
+    session: OnnxSession
+    load_s: float
+    resident_before: int
+
+
+def main() -> None:
+    """Serves requests until the parent closes the pipe or ends."""
+    trial_limits.no_core_dumps()
+    trial_limits.die_with_parent(int(sys.argv[1]))
+    requests, answers = _own_pipes()
+
+    def send(document: dict[str, Any]) -> None:
+        framing.write(answers, document)
+
+    send({"phase": "waiting"})
+    built: _Built | None = None
+    while (document := framing.read(requests)) is not None:
+        trial_limits.set_limits(document["memory_bytes"], document["cpu_s"])
+        try:
+            built = _answer(document, built, send)
+        except (ServerError, MemoryError) as error:
+            built = None
+            send(_refusal(error))
+        if built is None:
+            give_back()
+
+
+def _own_pipes() -> tuple[BinaryIO, BinaryIO]:
+    """Standard input and output for the frames alone: what a library prints goes to standard error."""
+    requests = os.fdopen(os.dup(0), "rb")
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return requests, answers
+
+
+def _answer(document: dict[str, Any], built: _Built | None, send: Send) -> _Built | None:
+    """Sends the answer; returns what to keep for the next request."""
+    request = request_from_json(document)
+    if built is None or built.request != replace(request, warmup=()):
+        built = None  # two large sessions at once would not fit the limit
+        send({"phase": BUILDING})
+        built = _build(request)
+    report = TrialReport(built.session.graph, built.session.providers, (), _risen(built), built.load_s)
+    if not document["run"]:
+        send({"report": report_to_json(report)})
+        return built
+    send({"phase": RUNNING})
+    times, failure = _warm_up(built.session, request.warmup)
+    report = replace(report, run_times_s=times, guess_failure=failure, peak_bytes=_risen(built))
+    send({"report": report_to_json(report)})
+    return None
+
+
+def _build(request: TrialRequest) -> _Built:
+    trial_limits.reset_peak()
+    before = resident_bytes()
+    start_s = time.perf_counter()
+    session = OnnxSession.open(request.path, request.session, request.threads or cpu_budget())
+    return _Built(replace(request, warmup=()), session, time.perf_counter() - start_s, before)
+
+
+def _risen(built: _Built) -> int:
+    return max(0, trial_limits.peak_bytes() - built.resident_before)
+
+
+def _warm_up(session: OnnxSession, runs: tuple[WarmupRun, ...]) -> tuple[tuple[float, ...], str]:
+    """The best time of each run, and why the guessed one failed if it did."""
+    if runs:
+        times = []
+        for number, run in enumerate(runs, start=1):
+            try:
+                times.append(_timed(session, run))
+            except ServerError as error:
+                raise LoadFailed(f"warm-up run {number} failed: {error.message}") from error
+        return tuple(times), ""
+    try:
+        return (_timed(session, guess(session)),), ""
+    except ServerError as error:
+        if _is_out_of_memory(error):
+            raise
+        return (), error.message
+
+
+def guess(session: OnnxSession) -> WarmupRun:
+    """The required inputs, in the shapes that the graph declares."""
+    return {tensor.name: (tensor.datatype, tensor.shape) for tensor in session.graph.inputs}
+
+
+def _timed(session: OnnxSession, run: WarmupRun) -> float:
+    """Seconds of the best of a few runs: the first still allocates, and a short one is easily disturbed."""
+    inputs = {name: blank(datatype, shape) for name, (datatype, shape) in run.items()}
+    best_s = float("inf")
+    spent_s = 0.0
+    for _ in range(_MOST_REPEATS):
+        start_s = time.perf_counter()
+        session.run(inputs)
+        elapsed_s = time.perf_counter() - start_s
+        best_s = min(best_s, elapsed_s)
+        spent_s += elapsed_s
+        if spent_s > _REPEAT_WHILE_S:
+            break
+    return best_s
+
+
+def blank(datatype: Datatype, shape: tuple[int, ...]) -> Array:
+    """Zeros, or empty strings, with 1 for each free dimension."""
+    sizes = tuple(1 if size < 0 else size for size in shape)
+    return np.full(sizes, "", object) if datatype is Datatype.BYTES else np.zeros(sizes, datatype.dtype)
+
+
+def _refusal(error: ServerError | MemoryError) -> dict[str, Any]:
+    reason = error.message if isinstance(error, ServerError) else "not enough memory"
+    return {"refused": reason, "out_of_memory": _is_out_of_memory(error)}
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    causes = []
+    cause: BaseException | None = error
+    while cause is not None:
+        causes.append(cause)
+        cause = cause.__cause__
+    return any(ort_errors.is_out_of_memory(cause) for cause in causes)
+
+
+if __name__ == "__main__":
+    main()

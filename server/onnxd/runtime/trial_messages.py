@@ -1,0 +1,93 @@
+"""What is asked of a trial and what it answers, and both as JSON for the pipe."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from onnxd.runtime.graph import GraphSpec, graph_from_json, graph_to_json
+from onnxd.runtime.session_config import SessionConfig
+from onnxd.tensors import Datatype
+
+WarmupRun = Mapping[str, tuple[Datatype, tuple[int, ...]]]
+"""The inputs of one run; a dimension of -1 counts as 1. Filled with zeros, or empty strings."""
+
+
+@dataclass(frozen=True)
+class TrialRequest:
+    """What to build and run."""
+
+    path: Path
+    session: SessionConfig
+    threads: int = 0
+    """What the session's intra_op_threads 0 stands for; 0 here = this process's CPU budget."""
+    warmup: tuple[WarmupRun, ...] = ()
+    """Runs that must succeed. None given = one run with guessed shapes, which may fail cleanly (a model need
+    not take an image of 1 x 1), but must not crash."""
+
+
+@dataclass(frozen=True)
+class TrialReport:
+    """A trial that went well."""
+
+    graph: GraphSpec
+    providers: tuple[str, ...]
+    run_times_s: tuple[float, ...]
+    """For each warm-up run, the best time of a few repetitions. Empty when the guessed run failed."""
+    peak_bytes: int
+    """How far resident memory rose above what it was before the session was built; 0 = not known."""
+    load_s: float
+    """Seconds it took to build the session."""
+    guess_failure: str = ""
+    """Why the guessed warm-up run failed; empty when it went well or the runs were given."""
+
+
+def request_to_json(request: TrialRequest) -> dict[str, Any]:
+    return {
+        "path": str(request.path),
+        "session": dataclasses.asdict(request.session),
+        "threads": request.threads,
+        "warmup": [
+            {name: [datatype.value, list(shape)] for name, (datatype, shape) in run.items()}
+            for run in request.warmup
+        ],
+    }
+
+
+def request_from_json(document: Mapping[str, Any]) -> TrialRequest:
+    """The inverse of request_to_json, for the child, which trusts its parent."""
+    session = document["session"]
+    return TrialRequest(
+        path=Path(document["path"]),
+        session=SessionConfig(**{**session, "providers": tuple(session["providers"])}),
+        threads=document["threads"],
+        warmup=tuple(
+            {name: (Datatype(datatype), tuple(shape)) for name, (datatype, shape) in run.items()}
+            for run in document["warmup"]
+        ),
+    )
+
+
+def report_to_json(report: TrialReport) -> dict[str, Any]:
+    return {
+        "graph": graph_to_json(report.graph),
+        "providers": list(report.providers),
+        "run_times_s": list(report.run_times_s),
+        "peak_bytes": report.peak_bytes,
+        "load_s": report.load_s,
+        "guess_failure": report.guess_failure,
+    }
+
+
+def report_from_json(document: Mapping[str, Any]) -> TrialReport:
+    """The inverse of report_to_json. Raises KeyError, TypeError or ValueError for anything else: the child
+    may be in any state."""
+    return TrialReport(
+        graph=graph_from_json(document["graph"]),
+        providers=tuple(str(name) for name in document["providers"]),
+        run_times_s=tuple(float(seconds) for seconds in document["run_times_s"]),
+        peak_bytes=int(document["peak_bytes"]),
+        load_s=float(document["load_s"]),
+        guess_failure=str(document["guess_failure"]),
+    )
