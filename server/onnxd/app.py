@@ -7,6 +7,7 @@ Nothing below knows the settings as a whole; each part is given its own.
 
 import asyncio
 import signal
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -21,10 +22,11 @@ from onnxd.grpc_frontend.neural import NeuralCalls
 from onnxd.grpc_frontend.server import GrpcFrontend
 from onnxd.http_frontend.server import HttpFrontend
 from onnxd.inference import InferenceService
-from onnxd.repository.catalog import Catalog, IndexEntry
+from onnxd.repository.catalog import Catalog, IndexEntry, ModelState
 from onnxd.repository.lifecycle import Lifecycle
 from onnxd.repository.loader import Loader
 from onnxd.repository.store import SnapshotStore, default_state_dir
+from onnxd.runtime.ort import check_distributions
 from onnxd.runtime.threads import cpu_budget
 from onnxd.runtime.trial import TrialRoom
 from onnxd.settings.server_settings import ServerSettings
@@ -72,7 +74,7 @@ async def open_server(settings: ServerSettings, resources: AsyncExitStack) -> Se
         GrpcFrontend(
             settings.grpc,
             settings.host,
-            infer=InferCalls(inference, tracing, settings.limits, settings.grpc.max_stream_in_flight),
+            infer=InferCalls(inference, tracing, settings.limits),
             control=ControlCalls(inference, lifecycle, SERVER_NAME, release),
             neural=NeuralCalls(inference, settings.simple.model),
         )
@@ -93,8 +95,11 @@ async def open_server(settings: ServerSettings, resources: AsyncExitStack) -> Se
     return Server(http, grpc, inference, lifecycle)
 
 
-async def serve(settings: ServerSettings) -> None:
-    """Serve until SIGTERM or SIGINT, then drain. A second signal ends the process at once."""
+async def serve(settings: ServerSettings, show: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then drain. A second signal ends the process at once.
+
+    `show` is given the banner once the server is ready.
+    """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -109,7 +114,8 @@ async def serve(settings: ServerSettings) -> None:
         if await _either(server.lifecycle.started, stopping):
             server.inference.open()
             await server.grpc.announce(serving=True)
-            _log.info("ready\n" + banner(settings, server, await server.lifecycle.index()))
+            _log.info("ready")
+            show(banner(settings, server, await server.lifecycle.index()))
             await stopping.wait()
         await drain(settings, server)
 
@@ -119,6 +125,7 @@ async def drain(settings: ServerSettings, server: Server) -> None:
     _log.info("draining", in_flight=server.inference.in_flight)
     server.inference.begin_drain()
     await server.grpc.announce(serving=False)
+    server.http.begin_drain()
     await asyncio.sleep(settings.drain.linger)
     async with asyncio.TaskGroup() as stops:
         stops.create_task(server.grpc.stop(settings.drain.grace))
@@ -134,17 +141,19 @@ def banner(settings: ServerSettings, server: Server, index: tuple[IndexEntry, ..
         name = entry.name if entry.version is None else f"{entry.name} version {entry.version}"
         state = entry.state.value if entry.state is not None else "not loaded"
         lines.append(f"  {state:<12}{name}" + (f": {entry.reason}" if entry.reason else ""))
-    if not index:
-        lines.append(f"  no model yet: drop one into {settings.model_repository[0]}/NAME/1/model.onnx")
+    ready = [entry.name for entry in index if entry.state is ModelState.READY]
+    if ready:
+        lines.append(f"  try    curl http://{settings.host}:{server.http.port}/v2/models/{ready[0]}")
     else:
-        lines.append(f"  try    curl http://{settings.host}:{server.http.port}/v2/models/{index[0].name}")
+        lines.append(f"  serve  a model: put it into {settings.model_repository[0]}/NAME/1/model.onnx")
     return "\n".join(lines)
 
 
-def run(settings: ServerSettings) -> int:
-    """Run the server; the exit code is 0 after a drain."""
+def run(settings: ServerSettings, show: Callable[[str], None]) -> int:
+    """Run the server; the exit code is 0 after a drain. Raises as `open_server` does."""
+    check_distributions()
     with logging_to_stderr(settings.log), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(settings))
+        runner.run(serve(settings, show))
     return 0
 
 

@@ -11,6 +11,8 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(us|µs|ms|s|m|h)")
 _DURATION_SECONDS: Final = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_LONGEST_S: Final = 366 * 86400.0
+_LARGEST_BYTES: Final = 2**60
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|KiB|MiB|GiB)")
 _SIZE_BYTES: Final = {
     "B": 1,
@@ -31,7 +33,10 @@ def parse_duration_s(value: object) -> float:
     if isinstance(value, float):
         return value
     if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
-        return float(match[1]) * _DURATION_SECONDS[match[2]]
+        seconds = float(match[1]) * _DURATION_SECONDS[match[2]]
+        if seconds <= _LONGEST_S:
+            return seconds
+        raise ValueError(f"expected a duration of at most a year, got {value[:40]!r}")
     raise ValueError(f"expected a duration with a unit (us, ms, s, m, h), such as '5ms', got {value!r}")
 
 
@@ -42,7 +47,10 @@ def parse_size_bytes(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
-        return int(float(match[1]) * _SIZE_BYTES[match[2]])
+        size = float(match[1]) * _SIZE_BYTES[match[2]]
+        if size <= _LARGEST_BYTES:
+            return int(size)
+        raise ValueError(f"expected a size of at most 2**60 bytes, got {value[:40]!r}")
     raise ValueError(f"expected a size with a unit (B, KiB, MiB, GiB), such as '64MiB', got {value!r}")
 
 

@@ -1,0 +1,162 @@
+"""The server's log: structlog, on standard error, for people (console) or machines (json).
+
+Libraries that log through the standard library come out in the same form. Control characters in values
+are escaped, so that nothing a client sends can forge a line or drive a terminal.
+"""
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import orjson
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from onnxd.telemetry.stderr import OncePerInterval, StderrHandler
+
+_STDERR: Final = 2
+_MAX_VALUE_CHARACTERS: Final = 4096
+_MAX_NESTING: Final = 4
+_LEVELS: Final = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+
+@dataclass(frozen=True)
+class LogConfig:
+    """How much is logged, and in which form."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Of the server's own lines; at `debug` there is one for each request. Libraries: warnings and up."""
+    format: Literal["console", "json"] = "console"
+    """console: for people; json: an object a line, for machines."""
+
+
+@contextlib.contextmanager
+def logging_to_stderr(config: LogConfig, descriptor: int | None = None) -> Iterator[StderrHandler]:
+    """Send all logging to standard error while the context lasts; afterwards it is as it was before.
+
+    A slow, full or closed descriptor loses lines, which `StderrHandler.dropped` counts; it never blocks
+    the caller. `descriptor`: another one to write to; it stays the caller's.
+    """
+    with _duplicate(descriptor) as output:
+        handler = StderrHandler(output)
+        handler.setFormatter(_formatter(config, coloured=os.isatty(output)))
+        handler.addFilter(OncePerInterval("opentelemetry", 60.0))
+        with _stdlib_logging_to(handler, _LEVELS[config.level]), _structlog_to_stdlib():
+            yield handler
+
+
+@contextlib.contextmanager
+def _duplicate(descriptor: int | None) -> Iterator[int]:
+    """A descriptor of our own: were number 2 closed, the next file or socket to be opened would get it."""
+    if descriptor is None and sys.__stderr__ is None:  # closed before the interpreter started
+        output = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    else:
+        output = os.dup(_STDERR if descriptor is None else descriptor)
+    try:
+        yield output
+    finally:
+        os.close(output)
+
+
+@contextlib.contextmanager
+def _stdlib_logging_to(handler: logging.Handler, level: int) -> Iterator[None]:
+    root, ours = logging.getLogger(), logging.getLogger("onnxd")
+    handlers, root_level, our_level = root.handlers, root.level, ours.level
+    root.handlers = [handler]
+    root.setLevel(max(level, logging.WARNING))
+    ours.setLevel(level)
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        root.handlers = handlers
+        root.setLevel(root_level)
+        ours.setLevel(our_level)
+
+
+@contextlib.contextmanager
+def _structlog_to_stdlib() -> Iterator[None]:
+    before = structlog.get_config()
+    structlog.configure(
+        processors=[*_COMMON, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
+_COMMON: Final[list[Processor]] = [
+    structlog.stdlib.filter_by_level,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.PositionalArgumentsFormatter(),
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+
+
+def _formatter(config: LogConfig, *, coloured: bool) -> logging.Formatter:
+    renderer: Processor
+    if config.format == "json":
+        renderer = structlog.processors.JSONRenderer(serializer=_to_json)
+    else:
+        renderer = structlog.dev.ConsoleRenderer(colors=coloured)
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=_COMMON[1:],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            escape_control_characters,
+            renderer,
+        ],
+    )
+
+
+def _to_json(event: Mapping[str, Any], **_: object) -> str:
+    return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def escape_control_characters(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Make every value one line of printable characters; a traceback keeps its lines, each indented."""
+    traceback = event.pop("exception", None)
+    escaped = {key: _printable(value) for key, value in event.items()}
+    if traceback is not None:
+        # Indented, so that a line inside an exception's message cannot pass for a line of the log.
+        escaped["exception"] = "\n".join("    " + _escape(line) for line in str(traceback).split("\n"))
+    return escaped
+
+
+def _printable(value: object, nesting: int = 0) -> object:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if nesting < _MAX_NESTING:
+        if isinstance(value, Mapping):
+            return {_escape(str(key)): _printable(item, nesting + 1) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [_printable(item, nesting + 1) for item in value]
+    return _escape(value if isinstance(value, str) else repr(value))
+
+
+def _escape(text: str) -> str:
+    if len(text) > _MAX_VALUE_CHARACTERS:
+        text = f"{text[:_MAX_VALUE_CHARACTERS]}... ({len(text)} characters)"
+    if text.isprintable():
+        return text
+    # isprintable also refuses direction marks and lone surrogates; both could mislead a reader.
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )
