@@ -190,6 +190,9 @@ def suggestion(word: str, known: Iterable[str]) -> str | None:
 
 def _bounds(schema: Mapping[str, Any]) -> str:
     low, high = schema.get("minimum"), schema.get("maximum")
+    above = schema.get("exclusiveMinimum")
+    if above is not None:
+        return f" above {above}" + (f" and of at most {high}" if high is not None else "")
     if low is not None and high is not None:
         return f" from {low} to {high}"
     if low is not None:

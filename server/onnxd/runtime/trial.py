@@ -30,7 +30,9 @@ class TrialLimits:
     """Private memory on top of the idle child's; -1 = no limit. Building a session takes several times the
     size of the weights."""
     cpu: Seconds = 60.0
+    """CPU time of all its threads together."""
     wall: Seconds = 120.0
+    """Time by the clock, the waiting for files and for the CPU included."""
 
 
 class TrialRoom:

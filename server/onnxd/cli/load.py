@@ -1,0 +1,25 @@
+"""`onnxd load`."""
+
+import click
+
+from onnxd.cli.remote import connected, url_option
+
+
+@click.command("load")
+@click.argument("name")
+@url_option
+def command(name: str, url: str) -> None:
+    """Load the model NAME from the server's repository, or load again what has changed of it.
+
+    Returns when it serves. If it cannot be loaded, the reason is printed, the exit code is 1, and what
+    served before keeps serving.
+    """
+    with connected(url) as client:
+        client.repository.load(name)
+        ready = [
+            entry.version
+            for entry in client.repository.index()
+            if entry.name == name and entry.state == "READY"
+        ]
+    versions = "version" if len(ready) == 1 else "versions"
+    click.echo(f"{name} serves {versions} {', '.join(ready)}." if ready else f"{name} is loaded.")

@@ -1,0 +1,68 @@
+"""The group of commands. A command's module is imported when it runs, so that each pays for itself only."""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Final
+
+import click
+
+from onnxd.cli.mistake import Mistake
+
+
+@dataclass(frozen=True, slots=True)
+class _Command:
+    module: str
+    help: str
+    """For the list of commands; the command's own help says more."""
+
+
+COMMANDS: Final[Mapping[str, _Command]] = {
+    "serve": _Command("onnxd.cli.serve", "Serve a model repository over HTTP and gRPC."),
+    "check": _Command("onnxd.cli.check", "Validate a model repository without a server."),
+    "settings": _Command("onnxd.cli.settings", "Show the settings in force, and where each comes from."),
+    "models": _Command("onnxd.cli.models", "List the models of a running server."),
+    "infer": _Command("onnxd.cli.infer", "Send an image, an array, JSON or text to a model."),
+    "load": _Command("onnxd.cli.load", "Load a model, or load again what has changed of it."),
+    "unload": _Command("onnxd.cli.unload", "Stop serving a model."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are the attribute `command` of the modules in COMMANDS."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(COMMANDS[cmd_name].module).command
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{COMMANDS[cmd_name].module}.command is not a command")
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            nearest = get_close_matches(name, COMMANDS, n=1)
+            hint = f"did you mean {nearest[0]}?" if nearest else f"the commands are {', '.join(COMMANDS)}"
+            raise Mistake(f"unknown command '{name}'; {hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        # The inherited one would import every command to learn its help.
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.help) for name, command in COMMANDS.items()])
+
+
+@click.group("onnxd", cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="onnxd", prog_name="onnxd")
+def cli() -> None:
+    """Serve ONNX models: drop a file into a directory, get a KServe v2 (Triton) endpoint.
+
+    Start with `onnxd serve`, then try `onnxd models` and `onnxd infer` in another terminal.
+    """

@@ -1,0 +1,48 @@
+"""What the commands share that talk to a running server."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from onnxd.cli.mistake import Mistake
+from onnxd.cli.output import printable
+from onnxd.settings.names import URL_VARIABLE
+
+if TYPE_CHECKING:
+    from onnxd_client import Client
+
+DEFAULT_URL: Final = "http://127.0.0.1:8000"
+
+
+def url_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds --url."""
+    return click.option(
+        "--url",
+        envvar=URL_VARIABLE,
+        default=DEFAULT_URL,
+        show_default=True,
+        help=f"The server: http://host:port or grpc://host:port; also {URL_VARIABLE}.",
+    )(function)
+
+
+@contextmanager
+def connected(url: str) -> Iterator["Client"]:
+    """A client of the server; what it raises becomes one line and exit code 1."""
+    from onnxd_client import Client, ConnectFailed, ServerError
+
+    try:
+        client = Client(url)
+    except ValueError as error:
+        raise Mistake(f"--url: {printable(str(error))}") from error
+    with client:
+        try:
+            yield client
+        except ConnectFailed as error:
+            raise click.ClickException(
+                f"no server answers at {url}; start one with `onnxd serve`, or name another with --url "
+                f"({printable(error.message)})"
+            ) from error
+        except ServerError as error:
+            raise click.ClickException(printable(error.message)) from error

@@ -1,0 +1,42 @@
+"""`onnxd serve`."""
+
+from functools import partial
+
+import click
+
+from onnxd.cli.setting_options import SettingsCommand, loaded_settings
+
+
+@click.command("serve", cls=SettingsCommand)
+@click.pass_context
+def command(ctx: click.Context, /, **_: object) -> None:
+    """Serve the models of a repository over HTTP and gRPC until SIGTERM or Ctrl-C.
+
+    Every option is also a key of the settings file (--http-port: http.port) and a variable (ONNXD_HTTP_PORT).
+    A flag beats a variable, which beats the file.
+    """
+    loaded = loaded_settings(ctx)
+
+    from onnxd.app import run
+    from onnxd.grpc_frontend.server import PortTaken as GrpcPortTaken
+    from onnxd.http_frontend.server import PortTaken as HttpPortTaken
+    from onnxd.repository.store import StateDirectoryUnusable
+    from onnxd.telemetry.setup import TracingUnavailable
+
+    refusals: list[Exception] = []
+    code = 1
+    try:
+        code = run(loaded.settings, partial(click.echo, err=True))
+    except* (StateDirectoryUnusable, TracingUnavailable, GrpcPortTaken, HttpPortTaken) as group:
+        # Alone or, out of a task group, several: each is a sentence for the operator.
+        refusals = list(_leaves(group))
+    if refusals:
+        raise click.ClickException("\n".join(str(refusal) for refusal in refusals))
+    ctx.exit(code)
+
+
+def _leaves(group: BaseExceptionGroup[Exception]) -> list[Exception]:
+    leaves: list[Exception] = []
+    for error in group.exceptions:
+        leaves += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return leaves

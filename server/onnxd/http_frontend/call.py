@@ -1,0 +1,46 @@
+"""One request on its way through the front end, and the routes that it may take."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One operation of the HTTP surface.
+
+    `path` may hold the variables {model} and {version}, each one whole segment.
+    """
+
+    method: str
+    path: str
+    handler: "Handler"
+    operation: str
+    """What the caller must be permitted to do: infer, metadata, load, ..."""
+    label: str = field(init=False)
+    """Method and pattern, for the access log: never the path, whose names are the client's."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", f"{self.method} {self.path}")
+
+
+@dataclass(slots=True)
+class Call:
+    """A request: what the boundary settles before the handler runs, and what it logs afterwards."""
+
+    request: web.BaseRequest
+    received_ns: int
+    """time.monotonic_ns() when the head of the request was there."""
+    route: Route | None = None
+    """None = no route leads there."""
+    model: str = ""
+    """A valid name, but perhaps of no model; "" on routes without one."""
+    version: int | None = None
+    """None = the model's policy chooses."""
+    request_id: str = ""
+    """The client's own id, once it is decoded."""
+    trace_id: str = ""
+
+
+Handler = Callable[[Call], Awaitable[web.StreamResponse]]

@@ -1,0 +1,58 @@
+"""Errors as HTTP sees them: one table, and the one form that every refusal has."""
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+from aiohttp import web
+
+from onnxd import errors
+from onnxd.errors import ServerError
+from onnxd.http_frontend.responses import JSON_HEADERS
+from onnxd.protocol.json_response import encode_error
+
+STATUS: Final[dict[type[ServerError], int]] = {
+    errors.ServerError: 500,
+    errors.InvalidRequest: 400,
+    errors.PayloadTooLarge: 413,
+    errors.UnsupportedEncoding: 415,
+    errors.RequestTooSlow: 408,
+    errors.NotFound: 404,
+    errors.NotSupported: 501,
+    errors.Unauthenticated: 401,
+    errors.PermissionDenied: 403,
+    errors.RateLimited: 429,
+    errors.Unavailable: 503,
+    errors.DeadlineExceeded: 504,
+    errors.LoadFailed: 400,
+    errors.ExecutionFailed: 500,
+}
+"""By the most specific class: a subclass that is not here has its parent's status."""
+
+CLIENT_GONE: Final = 499
+"""In the access log only: the client closed the connection before there was an answer."""
+
+_READABLE_ENCODINGS: Final = "gzip, deflate"
+
+
+def status_of(error: ServerError) -> int:
+    """The status of an error, by the most specific of its classes that the table has."""
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+def response_to(error: ServerError) -> web.Response:
+    """The answer to a request that ended in an error."""
+    headers: dict[str, str] = {}
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+    if isinstance(error, errors.UnsupportedEncoding):
+        headers["Accept-Encoding"] = _READABLE_ENCODINGS
+    return refusal(status_of(error), error.message, headers)
+
+
+def refusal(status: int, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
+    """An answer other than a success: `{"error": message}`, never compressed."""
+    response = web.Response(status=status, body=encode_error(message), headers=JSON_HEADERS)
+    if headers:
+        response.headers.update(headers)
+    return response

@@ -1,0 +1,33 @@
+"""What the server is, and what its models take and give."""
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from onnxd.http_frontend.call import Call
+from onnxd.http_frontend.responses import json_response
+from onnxd.inference import InferenceService
+from onnxd.protocol import documents
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataHandlers:
+    """Metadata and configuration."""
+
+    inference: InferenceService
+    server_name: str
+    server_version: str
+
+    async def server(self, _: Call) -> web.Response:
+        return json_response(
+            documents.server_metadata(self.server_name, self.server_version, documents.EXTENSIONS)
+        )
+
+    async def model(self, call: Call) -> web.Response:
+        spec = self.inference.spec(call.model, call.version)
+        versions = self.inference.versions(call.model) if call.version is None else (call.version,)
+        return json_response(documents.model_metadata(spec, versions))
+
+    async def config(self, call: Call) -> web.Response:
+        served = self.inference.served(call.model, call.version)
+        return json_response(documents.model_config(served.spec, served.config_view()))

@@ -1,0 +1,88 @@
+"""The model repository extension: index, load, unload."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from aiohttp import web
+
+from onnxd.errors import MalformedPayload, NotSupported
+from onnxd.http_frontend.body import BodyReader
+from onnxd.http_frontend.call import Call
+from onnxd.http_frontend.offload import by_size
+from onnxd.http_frontend.responses import json_response
+from onnxd.protocol.documents import IndexRow, repository_index
+from onnxd.protocol.json_text import parse_object
+from onnxd.protocol.limits import ProtocolLimits
+from onnxd.protocol.wording import show
+from onnxd.repository.catalog import IndexEntry, ModelState
+
+_UNLOAD_DEPENDENTS: Final = "unload_dependents"
+
+
+class ControlPlane(Protocol):
+    """What the handlers need of the repository's lifecycle."""
+
+    async def index(self) -> tuple[IndexEntry, ...]: ...
+
+    async def load(self, name: str) -> None: ...
+
+    async def unload(self, name: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryHandlers:
+    """What a client asks of the repository, and tells it. Bodies are optional throughout."""
+
+    lifecycle: ControlPlane
+    body: BodyReader
+    limits: ProtocolLimits
+
+    async def index(self, call: Call) -> web.Response:
+        """Every known version, or with `{"ready": true}` those that serve."""
+        only_ready = (await self._object(call)).get("ready", False)
+        if type(only_ready) is not bool:
+            raise MalformedPayload(f"expected 'ready' to be true or false, got {show(only_ready)}")
+        return json_response(
+            repository_index(
+                IndexRow(entry.name, entry.version, entry.state.value if entry.state else "", entry.reason)
+                for entry in await self.lifecycle.index()
+                if not only_ready or entry.state is ModelState.READY
+            )
+        )
+
+    async def load(self, call: Call) -> web.Response:
+        """Answers when the model serves, or has failed to."""
+        parameters = await self._parameters(call)
+        if parameters:
+            raise NotSupported(
+                f"load parameter {show(min(parameters))} is not supported: "
+                "a model is loaded as its directory has it"
+            )
+        await self.lifecycle.load(call.model)
+        return json_response({})
+
+    async def unload(self, call: Call) -> web.Response:
+        """tritonclient always sends `unload_dependents`; models have no dependents, so it changes nothing."""
+        parameters = await self._parameters(call)
+        for name, value in parameters.items():
+            if name != _UNLOAD_DEPENDENTS:
+                raise MalformedPayload(
+                    f"unload parameter {show(name)} is not known: expected '{_UNLOAD_DEPENDENTS}' or nothing"
+                )
+            if type(value) is not bool:
+                raise MalformedPayload(
+                    f"expected parameter '{_UNLOAD_DEPENDENTS}' to be true or false, got {show(value)}"
+                )
+        await self.lifecycle.unload(call.model)
+        return json_response({})
+
+    async def _parameters(self, call: Call) -> Mapping[str, Any]:
+        parameters = (await self._object(call)).get("parameters", {})
+        if type(parameters) is not dict:
+            raise MalformedPayload(f"expected 'parameters' to be an object, got {show(parameters)}")
+        return parameters
+
+    async def _object(self, call: Call) -> dict[str, Any]:
+        text = await self.body.read(call.request)
+        return await by_size(len(text), parse_object, text, self.limits)

@@ -1,0 +1,25 @@
+"""What served versions have done since they were loaded."""
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from onnxd.http_frontend.call import Call
+from onnxd.http_frontend.responses import json_response
+from onnxd.inference import InferenceService
+from onnxd.protocol.documents import StatisticsRow, statistics
+
+
+@dataclass(frozen=True, slots=True)
+class StatisticsHandlers:
+    """The statistics extension: of all models, of one, or of one version."""
+
+    inference: InferenceService
+
+    async def statistics(self, call: Call) -> web.Response:
+        return json_response(
+            statistics(
+                StatisticsRow(served.spec.name, served.spec.version, served.statistics.snapshot())
+                for served in self.inference.serving(call.model or None, call.version)
+            )
+        )

@@ -1,0 +1,70 @@
+"""Everything that an operator can set, composed of each part's own config.
+
+Nothing below the composition root imports this: a part knows its own config and no other. Names, flags,
+variables and help all come from these fields and their docstrings (table.py).
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from pydantic import ConfigDict, Field
+
+from onnxd.grpc_frontend.config import GrpcConfig
+from onnxd.http_frontend.config import HttpConfig
+from onnxd.inference import InferenceConfig
+from onnxd.protocol.limits import ProtocolLimits
+from onnxd.repository.lifecycle import ModelControl
+from onnxd.repository.watcher import WatchConfig
+from onnxd.runtime.trial import TrialLimits
+from onnxd.telemetry.logs import LogConfig
+from onnxd.telemetry.setup import TracingConfig
+from onnxd.units import Seconds
+
+NonEmptyText = Annotated[str, Field(min_length=1, examples=["127.0.0.1"])]
+
+
+@dataclass(frozen=True, slots=True)
+class SimpleConfig:
+    """The simple faces: POST /infer and neural.NeuralService."""
+
+    model: str = "digits"
+    """The model that POST /infer and neural.NeuralService ask."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrainConfig:
+    """What happens between SIGTERM and the exit."""
+
+    linger: Seconds = 0.0
+    """How long new requests are still taken after readiness has turned false, for balancers to notice."""
+    grace: Seconds = 30.0
+    """How long requests in flight have to finish after that."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """The settings of one server, frozen."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+
+    model_repository: Annotated[tuple[Path, ...], Field(min_length=1)] = (Path("model_repository"),)
+    """Directory with a directory for each model; several make one repository."""
+    model_control: ModelControl = "watch"
+    """watch: follow the files, load by API too; explicit: load what is asked for; none: as at the start."""
+    load_model: tuple[str, ...] = ()
+    """With model_control explicit: the models to load at the start; * = all."""
+    state_dir: Path | None = None
+    """Where the server keeps its own files; unset = onnxd in $XDG_STATE_HOME, or in ~/.local/state."""
+    host: NonEmptyText = "127.0.0.1"
+    """The address that both listeners bind; 0.0.0.0 = every interface, for anyone who can reach it."""
+    http: HttpConfig = field(default_factory=HttpConfig)
+    grpc: GrpcConfig = field(default_factory=GrpcConfig)
+    simple: SimpleConfig = field(default_factory=SimpleConfig)
+    watch: WatchConfig = field(default_factory=WatchConfig)
+    inference: InferenceConfig = field(default_factory=InferenceConfig)
+    trial: TrialLimits = field(default_factory=TrialLimits)
+    limits: ProtocolLimits = field(default_factory=ProtocolLimits)
+    tracing: TracingConfig = field(default_factory=TracingConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+    drain: DrainConfig = field(default_factory=DrainConfig)
