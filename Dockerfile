@@ -37,6 +37,7 @@ ENV PATH=/opt/onnxd/bin:$PATH \
     ORT_DISABLE_TELEMETRY=1 \
     MALLOC_ARENA_MAX=2 \
     ONNXD_HOST=0.0.0.0 \
+    ONNXD_MODEL_CONTROL_API=false \
     ONNXD_MODEL_REPOSITORY=/models \
     ONNXD_STATE_DIR=/var/lib/onnxd \
     ONNXD_DRAIN_LINGER=5s \

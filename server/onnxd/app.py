@@ -65,6 +65,7 @@ async def open_server(settings: ServerSettings, resources: AsyncExitStack) -> Se
             Loader(store, trials, threads=cpu_budget()),
             settings.model_repository,
             control=settings.model_control,
+            control_by_api=settings.model_control_api,
             watch=settings.watch,
             load_at_start=settings.load_model,
         )

@@ -8,11 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from onnxd.errors import LoadFailed, ModelNotFound, ModelUnavailable
+from onnxd.errors import (
+    ControlDisabled,
+    LoadFailed,
+    ModelNotFound,
+    ModelUnavailable,
+    PermissionDenied,
+    ServerError,
+)
 from onnxd.messages import InferRequest
 from onnxd.repository.catalog import ModelState
 from tests.support.graphs import add_one, deadly, identity, row_constant, slow, two_inputs
 from tests.support.server import RunningServer, publish, running_server
+from tests.support.until import until
 
 BATCHED = "max_batch_size: 8\n"
 
@@ -37,13 +45,16 @@ async def answer(server: RunningServer, model: str, version: int | None = None) 
 
 
 async def until_answer(server: RunningServer, model: str, expected: int) -> None:
-    async with asyncio.timeout(30):
-        while await answer(server, model) != expected:
-            await asyncio.sleep(0.01)
+    async def answers() -> bool:
+        return await answer(server, model) == expected
+
+    await until(answers)
 
 
 async def states(server: RunningServer, model: str) -> dict[int | None, ModelState | None]:
-    return {entry.version: entry.state for entry in await server.server.lifecycle.index() if entry.name == model}
+    return {
+        entry.version: entry.state for entry in await server.server.lifecycle.index() if entry.name == model
+    }
 
 
 async def test_a_model_dropped_into_the_repository_answers(server: RunningServer) -> None:
@@ -98,9 +109,7 @@ async def test_copying_the_same_bytes_again_is_no_reload(server: RunningServer) 
 
 async def test_a_changed_config_is_a_reload(server: RunningServer) -> None:
     publish(server.repository, "one", 1, row_constant(1), "max_batch_size: 4\n")
-    async with asyncio.timeout(30):
-        while server.server.inference.spec("one", None).max_batch_size != 4:
-            await asyncio.sleep(0.01)
+    await until(lambda: server.server.inference.spec("one", None).max_batch_size == 4)
 
 
 async def test_a_removed_model_is_let_go(server: RunningServer) -> None:
@@ -137,7 +146,9 @@ async def test_broken_bytes_under_a_serving_version_leave_the_old_ones_serving(s
     assert await answer(server, "one") == 1
 
 
-async def test_a_config_fault_leaves_what_serves_and_names_file_line_and_column(server: RunningServer) -> None:
+async def test_a_config_fault_leaves_what_serves_and_names_its_place(
+    server: RunningServer,
+) -> None:
     publish(server.repository, "one", 1, row_constant(1), "max_batch_size: 8\nmax_batch_sise: 9\n")
     reason = await server.reason("one", 1)
     assert "config.yaml:2:1" in reason
@@ -227,20 +238,17 @@ async def test_a_config_that_comes_before_its_model_waits_for_it(server: Running
     await server.reason("pair", 1)
     assert input_names(server, "pair") == ["x"]
     publish(server.repository, "pair", 1, two_inputs())
-    async with asyncio.timeout(30):
-        while input_names(server, "pair") != ["a", "b"]:
-            await asyncio.sleep(0.01)
+    await until(lambda: input_names(server, "pair") == ["a", "b"])
 
 
 async def test_an_emptied_repository_keeps_serving(server: RunningServer) -> None:
-    publish(server.repository, "two", 1, identity(), None)
+    publish(server.repository, "two", 1, identity())
     await server.ready("two")
     server.repository.rename(server.repository.with_name("away"))
     server.repository.mkdir()
-    await asyncio.sleep(0)
-    for _ in range(20):
-        assert await answer(server, "one") == 1
-        await asyncio.sleep(0.05)
+    publish(server.repository, "three", 1, row_constant(3), BATCHED)
+    await server.ready("three")
+    assert await answer(server, "one") == 1
 
 
 async def test_explicit_control_loads_only_what_it_is_told(repository: Path, tmp_path: Path) -> None:
@@ -250,4 +258,19 @@ async def test_explicit_control_loads_only_what_it_is_told(repository: Path, tmp
         assert await states(server, "one") == {None: None}
         assert await answer(server, "two") == 2
         await server.server.lifecycle.load("one")
+        assert await answer(server, "one") == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "refusal"),
+    [({"model_control": "none"}, ControlDisabled), ({"model_control_api": False}, PermissionDenied)],
+    ids=["control none", "control by API switched off"],
+)
+async def test_loads_over_the_network_can_be_switched_off(
+    repository: Path, tmp_path: Path, changes: dict[str, object], refusal: type[ServerError]
+) -> None:
+    async with running_server(repository, tmp_path / "state", **changes) as server:
+        for control in (server.server.lifecycle.load, server.server.lifecycle.unload):
+            with pytest.raises(refusal):
+                await control("one")
         assert await answer(server, "one") == 1

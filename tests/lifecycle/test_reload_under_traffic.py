@@ -1,4 +1,4 @@
-"""Two hundred reloads under traffic over both protocols: no request fails, none is answered by two versions."""
+"""Two hundred reloads under traffic: no request fails, and none is answered by two versions."""
 
 import asyncio
 from dataclasses import dataclass
@@ -72,7 +72,7 @@ async def test_two_hundred_reloads_fail_no_request_and_mix_no_versions(tmp_path:
 async def test_the_check_notices_a_swap_that_leaves_a_gap(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The negative control: were the old version let go before the new one serves, the same check would see it."""
+    """The negative control: the old version is let go before the new one serves."""
     whole_swap = Catalog.swap
 
     def swap_with_a_gap(self: Catalog, name: str, served: Any, states: Any) -> Any:

@@ -18,6 +18,7 @@ from onnxd.grpc_frontend.config import GrpcConfig
 from onnxd.http_frontend.config import HttpConfig
 from onnxd.repository.watcher import WatchConfig
 from onnxd.settings.server_settings import ServerSettings
+from tests.support.until import until
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 SHIPPED: Final = ROOT / "model_repository"
@@ -44,24 +45,26 @@ class RunningServer:
 
     async def ready(self, model: str, version: int | None = None) -> None:
         """Wait until a model (or a version of it) serves."""
-        async with asyncio.timeout(_START_S):
-            while version is not None and version not in self._serving(model) or not self._serving(model):
-                await asyncio.sleep(0.01)
+        await until(lambda: (version or max(self._serving(model), default=0)) in self._serving(model))
 
     async def gone(self, model: str) -> None:
         """Wait until nothing of a model serves."""
-        async with asyncio.timeout(_START_S):
-            while self._serving(model):
-                await asyncio.sleep(0.01)
+        await until(lambda: not self._serving(model))
 
     async def reason(self, model: str, version: int | None) -> str:
         """Wait until the index gives a reason for a version, and return it."""
-        async with asyncio.timeout(_START_S):
-            while True:
-                for entry in await self.server.lifecycle.index():
-                    if entry.name == model and entry.version == version and entry.reason:
-                        return entry.reason
-                await asyncio.sleep(0.01)
+        reasons: list[str] = []
+
+        async def is_given() -> bool:
+            reasons[:] = [
+                entry.reason
+                for entry in await self.server.lifecycle.index()
+                if entry.name == model and entry.version == version and entry.reason
+            ]
+            return bool(reasons)
+
+        await until(is_given)
+        return reasons[0]
 
     def _serving(self, model: str) -> set[int]:
         with contextlib.suppress(Exception):  # not there, or not yet: nothing serves
@@ -129,7 +132,11 @@ def server_process(
         "--http-port", "0", "--grpc-port", "0", *arguments,
     ]  # fmt: skip
     process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env={**os.environ, **environment}
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, **environment},
     )
     assert process.stderr is not None
     try:

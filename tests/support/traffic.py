@@ -1,4 +1,4 @@
-"""Steady traffic over both protocols against a model that answers with its own number, and what came of it."""
+"""Steady traffic over both protocols to a model that answers with its own number, and what came of it."""
 
 import asyncio
 from collections import Counter
@@ -43,16 +43,15 @@ class Window:
 async def drive(http: str, grpc: str, model: str, window: Window, stop: Callable[[Outcome], bool]) -> Outcome:
     """Send requests over all connections until `stop` says so."""
     outcome = Outcome()
-    async with AsyncExitStack() as resources:
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(CONNECTIONS // 2):
-                connector = aiohttp.TCPConnector(limit=1)
-                session = await resources.enter_async_context(aiohttp.ClientSession(connector=connector))
-                tasks.create_task(_repeat(_http(session, http, model), window, outcome, stop))
-                client = await resources.enter_async_context(
-                    triton.InferenceServerClient(grpc, channel_args=[("grpc.use_local_subchannel_pool", 1)])
-                )
-                tasks.create_task(_repeat(_grpc(client, model), window, outcome, stop))
+    async with AsyncExitStack() as resources, asyncio.TaskGroup() as tasks:
+        for _ in range(CONNECTIONS // 2):
+            connector = aiohttp.TCPConnector(limit=1)
+            session = await resources.enter_async_context(aiohttp.ClientSession(connector=connector))
+            tasks.create_task(_repeat(_http(session, http, model), window, outcome, stop))
+            client = await resources.enter_async_context(
+                triton.InferenceServerClient(grpc, channel_args=[("grpc.use_local_subchannel_pool", 1)])
+            )
+            tasks.create_task(_repeat(_grpc(client, model), window, outcome, stop))
     return outcome
 
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from aiohttp import web
 
-from onnxd.errors import MalformedPayload, NotSupported
+from onnxd.errors import MalformedPayload
 from onnxd.http_frontend.body import BodyReader
 from onnxd.http_frontend.call import Call
 from onnxd.http_frontend.offload import by_size
@@ -14,10 +14,9 @@ from onnxd.http_frontend.responses import json_response
 from onnxd.protocol.documents import IndexRow, repository_index
 from onnxd.protocol.json_text import parse_object
 from onnxd.protocol.limits import ProtocolLimits
+from onnxd.protocol.load_parameters import check_load_parameters, check_unload_parameters
 from onnxd.protocol.wording import show
 from onnxd.repository.catalog import IndexEntry, ModelState
-
-_UNLOAD_DEPENDENTS: Final = "unload_dependents"
 
 
 class ControlPlane(Protocol):
@@ -53,27 +52,17 @@ class RepositoryHandlers:
 
     async def load(self, call: Call) -> web.Response:
         """Answers when the model serves, or has failed to."""
-        parameters = await self._parameters(call)
-        if parameters:
-            raise NotSupported(
-                f"load parameter {show(min(parameters))} is not supported: "
-                "a model is loaded as its directory has it"
-            )
+        check_load_parameters(await self._parameters(call))
         await self.lifecycle.load(call.model)
         return json_response({})
 
     async def unload(self, call: Call) -> web.Response:
-        """tritonclient always sends `unload_dependents`; models have no dependents, so it changes nothing."""
+        """Answers when the model no longer serves; requests in flight finish."""
         parameters = await self._parameters(call)
+        check_unload_parameters(parameters)
         for name, value in parameters.items():
-            if name != _UNLOAD_DEPENDENTS:
-                raise MalformedPayload(
-                    f"unload parameter {show(name)} is not known: expected '{_UNLOAD_DEPENDENTS}' or nothing"
-                )
             if type(value) is not bool:
-                raise MalformedPayload(
-                    f"expected parameter '{_UNLOAD_DEPENDENTS}' to be true or false, got {show(value)}"
-                )
+                raise MalformedPayload(f"expected parameter '{name}' to be true or false, got {show(value)}")
         await self.lifecycle.unload(call.model)
         return json_response({})
 

@@ -18,11 +18,18 @@ from types import TracebackType
 from typing import Final, Literal
 
 import structlog
-from onnxd.repository.loader import Loader
 
-from onnxd.errors import ControlDisabled, LoadFailed, ModelNotFound, ServerDraining, ServerError
+from onnxd.errors import (
+    ControlDisabled,
+    LoadFailed,
+    ModelNotFound,
+    PermissionDenied,
+    ServerDraining,
+    ServerError,
+)
 from onnxd.repository.catalog import Catalog, IndexEntry, ModelState, VersionState
 from onnxd.repository.layout import ModelFiles, RepositorySnapshot, scan
+from onnxd.repository.loader import Loader
 from onnxd.repository.plan import CurrentModel, Load, Refuse, plan, plan_versions
 from onnxd.repository.served import ServedVersion
 from onnxd.repository.settle import SettledRepository
@@ -77,6 +84,7 @@ class Lifecycle:
         roots: Sequence[Path],
         *,
         control: ModelControl,
+        control_by_api: bool = True,
         watch: WatchConfig,
         load_at_start: Sequence[str] = (),
         parallel_loads: int = 2,
@@ -85,6 +93,7 @@ class Lifecycle:
         self._loader = loader
         self._roots = tuple(roots)
         self._control = control
+        self._control_by_api = control_by_api
         self._watch = watch
         self._load_at_start = frozenset(load_at_start)
         self._slots = asyncio.Semaphore(parallel_loads)
@@ -133,7 +142,7 @@ class Lifecycle:
         """Load a model, or load again what has changed of it, and wait for the outcome.
 
         Files that are as they were when it was loaded are left alone. Raises ModelNotFound, LoadFailed
-        (what served keeps serving), ControlDisabled, ServerDraining.
+        (what served keeps serving), PermissionDenied, ControlDisabled, ServerDraining.
         """
         self._check_control()
         model = (await self._scan()).models.get(name)
@@ -146,7 +155,8 @@ class Lifecycle:
     async def unload(self, name: str) -> None:
         """Stop serving a model; requests in flight finish. Unknown names are no error.
 
-        It stays unloaded until its files change or somebody loads it. Raises ControlDisabled, ServerDraining.
+        It stays unloaded until its files change or somebody loads it. Raises PermissionDenied,
+        ControlDisabled, ServerDraining.
         """
         self._check_control()
         if name not in self._records:
@@ -158,6 +168,10 @@ class Lifecycle:
         await self._fulfil(self._wish(name, _Wish(None)))
 
     def _check_control(self) -> None:
+        if not self._control_by_api:
+            raise PermissionDenied(
+                "loading and unloading over the network is not permitted here (setting model_control_api)"
+            )
         if self._control == "none":
             raise ControlDisabled(
                 "loading and unloading over the network is switched off; "

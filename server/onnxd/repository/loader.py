@@ -179,7 +179,7 @@ def _read_labels(path: Path, file: str) -> tuple[str, ...]:
 
 
 def _warm_up(session: OnnxSession, runs: Sequence[InputShapes]) -> None:
-    """The same runs again, in the process that serves: they allocate what the first request would wait for."""
+    """The same runs again, here: they allocate what the first request would wait for."""
     for run in runs:
         session.run({name: _blank(datatype, shape) for name, (datatype, shape) in run.items()}, ())
 

@@ -52,6 +52,8 @@ class ServerSettings:
     """Directory with a directory for each model; several make one repository."""
     model_control: ModelControl = "watch"
     """watch: follow the files, load by API too; explicit: load what is asked for; none: as at the start."""
+    model_control_api: bool = True
+    """Whether clients may load and unload models; with false, what lies on disk alone decides."""
     load_model: tuple[str, ...] = ()
     """With model_control explicit: the models to load at the start; * = all."""
     state_dir: Path | None = None

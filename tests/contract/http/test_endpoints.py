@@ -120,8 +120,8 @@ async def test_a_model_is_unloaded(server: HttpServer, body: bytes) -> None:
 @pytest.mark.parametrize(
     ("operation", "body", "status"),
     [
-        ("load", b'{"parameters":{"config":"{}"}}', 501),
-        ("load", b'{"parameters":{"file:1/model.onnx":"AAAA"}}', 501),
+        ("load", b'{"parameters":{"config":"{}"}}', 403),
+        ("load", b'{"parameters":{"file:1/model.onnx":"AAAA"}}', 403),
         ("load", b'{"parameters":[]}', 400),
         ("load", b"[", 400),
         ("unload", b'{"parameters":{"unload_dependents":1}}', 400),
