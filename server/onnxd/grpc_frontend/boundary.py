@@ -4,58 +4,101 @@ grpc.aio sends the text of an unhandled exception to the caller, and answers a m
 in words of its own; so handlers are registered on bytes and both are done here.
 """
 
+import asyncio
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast
 
 import grpc
 import structlog
-from google.protobuf.message import DecodeError, Message
-from grpc.aio import ServicerContext
+from google.protobuf.message import DecodeError, EncodeError, Message
+from grpc.aio import BaseError, UsageError
 
-from onnxd.errors import MalformedPayload, ServerError
-from onnxd.grpc_frontend.errors import status_of, trailers_of
+from onnxd.errors import MalformedPayload, PayloadTooLarge, ServerError, Unavailable
+from onnxd.grpc_frontend.call import Call, Context, InProgress
+from onnxd.grpc_frontend.errors import Refusal, refusal_of
+from onnxd.telemetry.access import Outcome, log_access
 from onnxd_protos.services import Method
 
 Request = TypeVar("Request", bound=Message)
-Response = TypeVar("Response", bound=Message)
-Context = ServicerContext[bytes, Message]
-Unary = Callable[[Any, Context], Awaitable[Message]]
-Stream = Callable[[Context], Awaitable[None]]
+Unary = Callable[[Any, Call], Awaitable[Message]]
+BytesUnary = Callable[[bytes, Call], Awaitable[bytes]]
+Stream = Callable[[Call], Awaitable[None]]
 
 _log = structlog.get_logger(__name__)
 
 
-def unary_handler(method: Method, serve: Unary) -> "grpc.RpcMethodHandler[bytes, Message]":
-    """Register a coroutine (request, context) -> response for a unary method."""
+def unary_handler(method: Method, serve: Unary, running: InProgress) -> "grpc.RpcMethodHandler[Any, Any]":
+    """Register a coroutine (request, call) -> response for a unary method."""
 
-    async def handle(data: bytes, context: Context) -> Message:
+    async def serve_bytes(data: bytes, call: Call) -> bytes:
+        return serialize(await serve(parse(method.request, data), call))
+
+    return bytes_handler(method, serve_bytes, running)
+
+
+def bytes_handler(
+    method: Method, serve: BytesUnary, running: InProgress
+) -> "grpc.RpcMethodHandler[Any, Any]":
+    """Register a coroutine (bytes, call) -> bytes, which parses and serializes itself, for a unary method."""
+    operation = method.path.removeprefix("/")
+
+    async def handle(data: bytes, context: Context) -> bytes:
+        call = Call(context, operation)
         try:
-            return await serve(parse(method.request, data), context)
-        except ServerError as error:
-            await abort(context, error)
-        except Exception:  # whatever it is, it is our bug, and the caller must not read it
-            await abort_opaque(context, method.path)
+            with running:
+                answer = await serve(data, call)
+        except asyncio.CancelledError:
+            log_call(call, "refused", "CANCELLED", "the caller gave up")
+            raise
+        except Exception as raised:  # whatever is not a ServerError is our bug: settle() hides it
+            refusal = settle(raised, call)
+        else:
+            log_call(call, "answered", "OK")
+            return answer
+        # Only now, and without the message: what abort raises ends up in a cycle with grpc's own state of
+        # the call, and whatever it can reach stays in memory until the garbage collector comes by.
+        del data
+        await _abort(context, refusal)
         raise AssertionError("abort returned")
 
     return grpc.unary_unary_rpc_method_handler(
-        cast(Any, handle), request_deserializer=None, response_serializer=_serialize
+        cast(Any, handle), request_deserializer=None, response_serializer=None
     )
 
 
-def stream_handler(method: Method, serve: Stream) -> "grpc.RpcMethodHandler[bytes, Message]":
-    """Register a coroutine (context) that reads and writes a bidirectional stream itself."""
+def stream_handler(method: Method, serve: Stream, running: InProgress) -> "grpc.RpcMethodHandler[Any, Any]":
+    """Register a coroutine (call) that reads and writes a stream itself, in bytes.
+
+    It will do for a method whose request is a single message: on the wire there is no difference.
+    """
+    operation = method.path.removeprefix("/")
 
     async def handle(_: object, context: Context) -> None:
+        call = Call(context, operation)
         try:
-            await serve(context)
-        except* ServerError as group:
-            await abort(context, cast(ServerError, group.exceptions[0]))
-        except* Exception:  # as above
-            await abort_opaque(context, method.path)
+            with running:
+                await serve(call)
+        except asyncio.CancelledError:
+            # Usual: it is how callers leave a stream that has no end of its own.
+            log_call(call, "answered", "CANCELLED")
+            raise
+        except Exception as raised:  # as above
+            error = _first_of(raised)
+            if isinstance(error, BaseError) and not isinstance(error, UsageError):
+                # The connection broke under a write, or the server was stopped: there is nobody to tell.
+                log_call(call, "answered", "CANCELLED")
+                return
+            refusal = settle(error, call)
+            del error  # as below: it has the frames, and they have the messages
+        else:
+            log_call(call, "answered", "OK")
+            return
+        await _abort(context, refusal)
 
     return grpc.stream_stream_rpc_method_handler(
-        cast(Any, handle), request_deserializer=None, response_serializer=_serialize
+        cast(Any, handle), request_deserializer=None, response_serializer=None
     )
 
 
@@ -67,17 +110,56 @@ def parse(kind: type[Request], data: bytes) -> Request:
         raise MalformedPayload(f"the bytes sent are not a {kind.DESCRIPTOR.full_name} message") from error
 
 
-async def abort(context: Context, error: ServerError) -> None:
-    """End the call with the error's code, text and trailers. Does not return."""
-    await context.abort(status_of(error), error.message, cast(Any, trailers_of(error)))
+def serialize(message: Message) -> bytes:
+    """The bytes of a message. Raises PayloadTooLarge for one beyond protobuf's own limit."""
+    try:
+        return message.SerializeToString()
+    except EncodeError as error:
+        raise PayloadTooLarge(
+            "the answer is larger than the 2 GiB that a message can have; ask for fewer outputs or rows"
+        ) from error
 
 
-async def abort_opaque(context: Context, path: str) -> None:
-    """End the call for a bug of ours: the log has the traceback, the caller a number to quote."""
-    request_id = secrets.token_hex(8)
-    _log.exception("grpc call failed", path=path, request_id=request_id)
-    await context.abort(grpc.StatusCode.INTERNAL, f"internal error (request id {request_id})")
+def settle(raised: Exception, call: Call) -> Refusal:
+    """What the caller is told of an error; it is logged here, with the traceback if it is a bug of ours."""
+    if isinstance(raised, ServerError):
+        error = raised
+    elif isinstance(raised, MemoryError):
+        error = Unavailable(
+            "no memory for this request now; try again later, or send less at once", retry_after_s=1.0
+        )
+    else:
+        # The log has the traceback, the caller a number to quote.
+        number = secrets.token_hex(8)
+        _log.error("a call failed", operation=call.operation, request_id=number, exc_info=raised)
+        error = ServerError(f"internal error (request id {number})")
+    refusal = refusal_of(error)
+    outcome: Outcome = "failed" if refusal.status is grpc.StatusCode.INTERNAL else "refused"
+    log_call(call, outcome, refusal.status.name, error.message)
+    return refusal
 
 
-def _serialize(message: Message) -> bytes:
-    return message.SerializeToString()
+def log_call(call: Call, outcome: Outcome, status: str, error: str = "") -> None:
+    """One line of the access log."""
+    log_access(
+        outcome,
+        call.operation,
+        status,
+        time.monotonic_ns() - call.received_ns,
+        model=call.model,
+        request_id=call.request_id,
+        peer=call.context.peer() if error else "",
+        trace_id=call.trace_id,
+        error=error,
+    )
+
+
+def _first_of(raised: Exception) -> Exception:
+    """The error itself, out of the group that a TaskGroup makes of it."""
+    while isinstance(raised, ExceptionGroup):
+        raised = raised.exceptions[0]
+    return raised
+
+
+async def _abort(context: Context, refusal: Refusal) -> None:
+    await context.abort(refusal.status, refusal.details, cast(Any, refusal.trailers))

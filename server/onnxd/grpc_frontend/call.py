@@ -1,27 +1,65 @@
-"""What the edge settles about a call before its message is read: deadline, carrier of the trace."""
+"""One call on its way through the front end, and what the edge settles about it."""
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
 
-import grpc.aio
+from grpc.aio import ServicerContext
 
-from onnxd.grpc_frontend.boundary import Context
-
-
-def deadline_s(context: Context) -> float | None:
-    """The caller's deadline in seconds of time.monotonic(); None = it set none."""
-    remaining_s = context.time_remaining()
-    return None if remaining_s is None else time.monotonic() + remaining_s
+Context = ServicerContext[bytes, bytes]
 
 
-def carrier(context: Context) -> Mapping[str, str]:
-    """The call's text metadata, for trace propagation."""
-    return {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+@dataclass(slots=True)
+class Call:
+    """A call, or one request of a stream: what is known before its handler runs, and is logged afterwards."""
+
+    context: Context
+    operation: str
+    """`inference.GRPCInferenceService/ModelInfer`"""
+    received_ns: int = field(default_factory=time.monotonic_ns)
+    """time.monotonic_ns() when its message was there, not yet parsed."""
+    model: str = ""
+    """As the client wrote it, valid or not."""
+    request_id: str = ""
+    """The client's own id."""
+    trace_id: str = ""
+
+    def deadline_s(self) -> float | None:
+        """The caller's deadline in seconds of time.monotonic(); None = it set none."""
+        remaining_s = self.context.time_remaining()
+        return None if remaining_s is None else time.monotonic() + remaining_s
+
+    def carrier(self) -> Mapping[str, str]:
+        """The call's text metadata, for trace propagation."""
+        metadata = self.context.invocation_metadata() or ()
+        return {key: value for key, value in metadata if isinstance(value, str)}
 
 
-async def messages(context: Context) -> AsyncIterator[bytes]:
-    """What the caller sends on a stream, until it half-closes."""
-    read: Any = context.read  # its stub leaves out EOF
-    while (data := await read()) is not grpc.aio.EOF:
-        yield data
+class InProgress:
+    """Counts the calls whose handlers run: `with in_progress`.
+
+    grpc.aio's stop returns when the last call has ended on the wire, and its handler may still be about to
+    hear that it is cancelled, with holds on models that the repository is about to close.
+    """
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self._none_left: asyncio.Future[None] | None = None
+
+    def __enter__(self) -> None:
+        self.calls += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.calls -= 1
+        if self._none_left is not None and not self.calls and not self._none_left.done():
+            self._none_left.set_result(None)
+
+    async def none_left(self) -> None:
+        """Wait until no handler runs. For one waiter, once there are no new calls."""
+        if self.calls:
+            self._none_left = asyncio.get_running_loop().create_future()
+            await self._none_left

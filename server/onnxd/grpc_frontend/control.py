@@ -1,16 +1,29 @@
 """The unary calls besides inference: health, metadata, configuration, statistics, repository."""
 
 from dataclasses import dataclass
+from typing import Final, Protocol
 
-from onnxd.errors import InvalidName, ModelNotFound, NotSupported
-from onnxd.grpc_frontend.boundary import Context
+from onnxd.errors import InvalidName, MalformedPayload, ModelNotFound, NotSupported
+from onnxd.grpc_frontend.call import Call
 from onnxd.inference import InferenceService
 from onnxd.protocol import proto_documents
 from onnxd.protocol.documents import EXTENSIONS, IndexRow, StatisticsRow
 from onnxd.protocol.names import check_model_name, parse_version
-from onnxd.repository.catalog import ModelState
-from onnxd.repository.lifecycle import Lifecycle
+from onnxd.protocol.wording import show
+from onnxd.repository.catalog import IndexEntry, ModelState
 from onnxd_protos import grpc_service_pb2 as pb
+
+_UNLOAD_DEPENDENTS: Final = "unload_dependents"
+
+
+class ControlPlane(Protocol):
+    """What the calls need of the repository's lifecycle."""
+
+    async def index(self) -> tuple[IndexEntry, ...]: ...
+
+    async def load(self, name: str) -> None: ...
+
+    async def unload(self, name: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,48 +31,48 @@ class ControlCalls:
     """What a client asks about the server and its models, and what it tells the repository."""
 
     inference: InferenceService
-    lifecycle: Lifecycle
+    lifecycle: ControlPlane
     server_name: str
     server_version: str
 
-    async def server_live(self, _: pb.ServerLiveRequest, __: Context) -> pb.ServerLiveResponse:
+    async def server_live(self, _: pb.ServerLiveRequest, __: Call) -> pb.ServerLiveResponse:
         return pb.ServerLiveResponse(live=True)
 
-    async def server_ready(self, _: pb.ServerReadyRequest, __: Context) -> pb.ServerReadyResponse:
+    async def server_ready(self, _: pb.ServerReadyRequest, __: Call) -> pb.ServerReadyResponse:
         return pb.ServerReadyResponse(ready=self.inference.ready)
 
-    async def model_ready(self, asked: pb.ModelReadyRequest, _: Context) -> pb.ModelReadyResponse:
+    async def model_ready(self, asked: pb.ModelReadyRequest, call: Call) -> pb.ModelReadyResponse:
         # An unknown model is not an error here: clients poll this while they wait for one to appear.
+        name, version = _target(asked, call)
         try:
-            ready = self.inference.model_ready(check_model_name(asked.name), parse_version(asked.version))
+            ready = self.inference.model_ready(name, version)
         except ModelNotFound:
             ready = False
         return pb.ModelReadyResponse(ready=ready)
 
-    async def server_metadata(self, _: pb.ServerMetadataRequest, __: Context) -> pb.ServerMetadataResponse:
+    async def server_metadata(self, _: pb.ServerMetadataRequest, __: Call) -> pb.ServerMetadataResponse:
         return proto_documents.server_metadata(self.server_name, self.server_version, EXTENSIONS)
 
-    async def model_metadata(self, asked: pb.ModelMetadataRequest, _: Context) -> pb.ModelMetadataResponse:
-        name, version = check_model_name(asked.name), parse_version(asked.version)
+    async def model_metadata(self, asked: pb.ModelMetadataRequest, call: Call) -> pb.ModelMetadataResponse:
+        name, version = _target(asked, call)
         spec = self.inference.spec(name, version)
         versions = self.inference.versions(name) if version is None else (version,)
         return proto_documents.model_metadata(spec, versions)
 
-    async def model_config(self, asked: pb.ModelConfigRequest, _: Context) -> pb.ModelConfigResponse:
-        served = self.inference.served(check_model_name(asked.name), parse_version(asked.version))
+    async def model_config(self, asked: pb.ModelConfigRequest, call: Call) -> pb.ModelConfigResponse:
+        served = self.inference.served(*_target(asked, call))
         return proto_documents.model_config(served.spec, served.config_view())
 
-    async def statistics(self, asked: pb.ModelStatisticsRequest, _: Context) -> pb.ModelStatisticsResponse:
-        version = parse_version(asked.version)
-        name = check_model_name(asked.name) if asked.name else None
-        if name is None and version is not None:
+    async def statistics(self, asked: pb.ModelStatisticsRequest, call: Call) -> pb.ModelStatisticsResponse:
+        name, version = _target(asked, call) if asked.name else (None, None)
+        if name is None and asked.version:
             raise InvalidName("a version was given without a model name; name the model, or leave out both")
         return proto_documents.statistics(
             StatisticsRow(served.spec.name, served.spec.version, served.statistics.snapshot())
             for served in self.inference.serving(name, version)
         )
 
-    async def index(self, asked: pb.RepositoryIndexRequest, _: Context) -> pb.RepositoryIndexResponse:
+    async def index(self, asked: pb.RepositoryIndexRequest, _: Call) -> pb.RepositoryIndexResponse:
         if asked.repository_name:
             raise NotSupported("'repository_name' is not supported: the index covers all repositories")
         return proto_documents.repository_index(
@@ -68,25 +81,42 @@ class ControlCalls:
             if not asked.ready or entry.state is ModelState.READY
         )
 
-    async def load(self, asked: pb.RepositoryModelLoadRequest, _: Context) -> pb.RepositoryModelLoadResponse:
+    async def load(self, asked: pb.RepositoryModelLoadRequest, call: Call) -> pb.RepositoryModelLoadResponse:
+        name = _model_name(asked, call)
         if asked.parameters:
             raise NotSupported(
-                f"load parameter '{min(asked.parameters)}' is not supported: "
+                f"load parameter {show(min(asked.parameters))} is not supported: "
                 "a model is loaded as its directory has it"
             )
-        await self.lifecycle.load(_model_name(asked))
+        await self.lifecycle.load(name)
         return pb.RepositoryModelLoadResponse()
 
     async def unload(
-        self, asked: pb.RepositoryModelUnloadRequest, _: Context
+        self, asked: pb.RepositoryModelUnloadRequest, call: Call
     ) -> pb.RepositoryModelUnloadResponse:
-        # `unload_dependents` is about ensembles; a model without dependents has nothing to unload with it.
-        await self.lifecycle.unload(_model_name(asked))
+        # tritonclient always sends `unload_dependents`; models have no dependents, so it changes nothing.
+        name = _model_name(asked, call)
+        for key, parameter in asked.parameters.items():
+            if key != _UNLOAD_DEPENDENTS or parameter.WhichOneof("parameter_choice") != "bool_param":
+                raise MalformedPayload(
+                    f"unload parameter {show(key)}: expected only '{_UNLOAD_DEPENDENTS}', as a bool_param"
+                )
+        await self.lifecycle.unload(name)
         return pb.RepositoryModelUnloadResponse()
 
 
-def _model_name(asked: pb.RepositoryModelLoadRequest | pb.RepositoryModelUnloadRequest) -> str:
+def _target(
+    asked: pb.ModelReadyRequest | pb.ModelMetadataRequest | pb.ModelConfigRequest | pb.ModelStatisticsRequest,
+    call: Call,
+) -> tuple[str, int | None]:
+    """The model and version that are asked about. Raises InvalidName."""
+    call.model = asked.name
+    return check_model_name(asked.name), parse_version(asked.version)
+
+
+def _model_name(asked: pb.RepositoryModelLoadRequest | pb.RepositoryModelUnloadRequest, call: Call) -> str:
     """KServe's client numbers the name 1, where Triton has repository_name: alone, it is the model's."""
     if asked.repository_name and asked.model_name:
         raise NotSupported("'repository_name' is not supported: models have one name over all")
-    return check_model_name(asked.model_name or asked.repository_name)
+    call.model = asked.model_name or asked.repository_name
+    return check_model_name(call.model)

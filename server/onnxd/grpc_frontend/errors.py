@@ -1,6 +1,7 @@
 """Errors as gRPC sees them: one table, and the trailers that go with it."""
 
 import math
+from dataclasses import dataclass
 from typing import Final
 
 import grpc
@@ -31,6 +32,25 @@ STATUS: Final[dict[type[ServerError], grpc.StatusCode]] = {
 """By the most specific class: a subclass that is not here has its parent's code."""
 
 _DETAILS_KEY: Final = "grpc-status-details-bin"
+_MAX_DETAILS_BYTES: Final = 3072
+"""Of the text as it is sent. Trailers of more than 8 KiB make clients report RESOURCE_EXHAUSTED instead, and
+the text is in them twice when there is a RetryInfo."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """How a call ends that is not answered. Holds no exception, and so nothing that its frames hold."""
+
+    status: grpc.StatusCode
+    details: str
+    trailers: tuple[tuple[str, bytes], ...] = ()
+
+
+def refusal_of(error: ServerError) -> Refusal:
+    """How a call ends that raised this error."""
+    status = status_of(error)
+    details = _cut(error.message)
+    return Refusal(status, details, _trailers(status, details, error.retry_after_s))
 
 
 def status_of(error: ServerError) -> grpc.StatusCode:
@@ -38,13 +58,29 @@ def status_of(error: ServerError) -> grpc.StatusCode:
     return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
 
 
-def trailers_of(error: ServerError) -> tuple[tuple[str, bytes], ...]:
+def _trailers(
+    status: grpc.StatusCode, details: str, retry_after_s: float | None
+) -> tuple[tuple[str, bytes], ...]:
     """RetryInfo where the error knows when a retry makes sense; otherwise nothing."""
-    if error.retry_after_s is None:
+    if retry_after_s is None:
         return ()
-    nanos, seconds = math.modf(error.retry_after_s)
+    nanos, seconds = math.modf(retry_after_s)
     retry = RetryInfo(retry_delay=Duration(seconds=int(seconds), nanos=int(nanos * 1e9)))
     detail = AnyMessage()
     detail.Pack(retry)
-    status = Status(code=status_of(error).value[0], message=error.message, details=[detail])
-    return ((_DETAILS_KEY, status.SerializeToString()),)
+    # Clients compare code and text with the call's own, and drop the whole when they differ.
+    details_message = Status(code=status.value[0], message=details, details=[detail])
+    return ((_DETAILS_KEY, details_message.SerializeToString()),)
+
+
+def _cut(message: str) -> str:
+    """As much of the text as fits, measured in its percent-encoding."""
+    if len(message) * 12 <= _MAX_DETAILS_BYTES:  # four bytes of UTF-8, three characters for each
+        return message
+    room = _MAX_DETAILS_BYTES
+    for at, character in enumerate(message):
+        as_it_is = " " <= character <= "~" and character != "%"
+        room -= 1 if as_it_is else 3 * len(character.encode(errors="replace"))
+        if room < 0:
+            return message[:at] + "..."
+    return message

@@ -6,22 +6,39 @@ leaves, so the others never learn that the server drains; hence these few lines 
 
 import asyncio
 from collections.abc import Iterable
+from typing import Any, Final
 
 import grpc
-from grpc.aio import ServicerContext
+import grpc.aio
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
-from grpc_health.v1.health_pb2_grpc import HealthServicer
 
-Context = ServicerContext[HealthCheckRequest, HealthCheckResponse]
+from onnxd.errors import MalformedPayload, NotFound, ServerDraining
+from onnxd.grpc_frontend.boundary import parse, serialize, stream_handler, unary_handler
+from onnxd.grpc_frontend.call import Call, InProgress
+from onnxd.protocol.wording import show
+from onnxd_protos.services import Method
+
+HEALTH_SERVICE: Final = "grpc.health.v1.Health"
 
 
-class Health(HealthServicer):
+class Health:
     """The status of the server as a whole (service "") and of each service by name."""
 
     def __init__(self, services: Iterable[str]) -> None:
         self._known = frozenset({"", *services})
         self._serving = False
+        self._closed = False
         self._changed = asyncio.Condition()
+
+    def handler(self, running: InProgress) -> grpc.GenericRpcHandler:
+        """What answers for the service."""
+        return grpc.method_handlers_generic_handler(
+            HEALTH_SERVICE,
+            {
+                "Check": unary_handler(_method("Check"), self.check, running),
+                "Watch": stream_handler(_method("Watch"), self.watch, running),
+            },
+        )
 
     async def set(self, *, serving: bool) -> None:
         """Change the status and tell every watcher."""
@@ -29,22 +46,46 @@ class Health(HealthServicer):
             self._serving = serving
             self._changed.notify_all()
 
-    async def Check(self, request: HealthCheckRequest, context: Context) -> HealthCheckResponse:
+    async def close(self) -> None:
+        """Not serving; and each watcher hears that, and its call ends: it would hold up the drain."""
+        self._closed = True
+        await self.set(serving=False)
+
+    async def check(self, request: HealthCheckRequest, _: Call) -> HealthCheckResponse:
+        """The status now. Raises NotFound for a service that is not ours."""
         if request.service not in self._known:
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"unknown service '{request.service}'")
+            raise NotFound(f"unknown service {show(request.service)}")
         return HealthCheckResponse(status=self._status(request.service))
 
-    async def Watch(self, request: HealthCheckRequest, context: Context) -> None:
-        """Send the status now and at each change, until the caller goes."""
+    async def watch(self, call: Call) -> None:
+        """Send the status now and at each change, until the caller goes or the server stops."""
+        data: Any = await call.context.read()
+        if data is grpc.aio.EOF:
+            raise MalformedPayload("expected a grpc.health.v1.HealthCheckRequest message, got none")
+        service = parse(HealthCheckRequest, data).service
         sent: int | None = None
         while True:
             # Written outside the lock: a watcher that does not read holds up nobody else.
             async with self._changed:
-                await self._changed.wait_for(lambda: self._status(request.service) != sent)  # noqa: B023
-            sent = self._status(request.service)
-            await context.write(HealthCheckResponse(status=sent))
+                while self._status(service) == sent and not self._closed:
+                    await self._changed.wait()
+            status = self._status(service)
+            if status == sent:
+                raise ServerDraining("the server is shutting down", retry_after_s=1.0)
+            sent = status
+            await call.context.write(serialize(HealthCheckResponse(status=status)))
 
     def _status(self, service: str) -> int:
         if service not in self._known:
             return HealthCheckResponse.SERVICE_UNKNOWN
         return HealthCheckResponse.SERVING if self._serving else HealthCheckResponse.NOT_SERVING
+
+
+def _method(name: str) -> Method:
+    return Method(
+        path=f"/{HEALTH_SERVICE}/{name}",
+        request=HealthCheckRequest,
+        response=HealthCheckResponse,
+        client_streaming=False,
+        server_streaming=name == "Watch",
+    )

@@ -2,30 +2,37 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
-import grpc
-import structlog
-
 from onnxd.errors import ServerError
-from onnxd.grpc_frontend.boundary import Context, parse
-from onnxd.grpc_frontend.call import carrier, deadline_s, messages
+from onnxd.grpc_frontend.boundary import log_call, parse, serialize, settle
+from onnxd.grpc_frontend.call import Call
 from onnxd.grpc_frontend.errors import status_of
 from onnxd.inference import InferenceService
-from onnxd.messages import Timeline
+from onnxd.messages import InferRequest, InferResponse, Timeline
 from onnxd.protocol.limits import ProtocolLimits
 from onnxd.protocol.proto_request import decode_infer_request
 from onnxd.protocol.proto_response import encode_infer_response
-from onnxd.telemetry.access import Outcome, log_access
-from onnxd.telemetry.tracing import Tracing
+from onnxd.telemetry.attributes import MODEL_NAME, AttributeValue, grpc_attributes, request_attributes
+from onnxd.telemetry.tracing import RequestTrace, Tracing
 from onnxd_protos.grpc_service_pb2 import ModelInferRequest, ModelInferResponse, ModelStreamInferResponse
 
-UNARY: Final = "inference.GRPCInferenceService/ModelInfer"
-STREAM: Final = "inference.GRPCInferenceService/ModelStreamInfer"
+IN_THREAD_BYTES: Final = 65536
+"""A message over this whose tensors are read element by element is decoded off the loop."""
 _FINAL: Final = "triton_final_response"
 
-_log = structlog.get_logger(__name__)
+
+@dataclass(slots=True)
+class _Progress:
+    """How far a request has come, for its trace."""
+
+    timeline: Timeline
+    request: InferRequest | None = None
+    version: int | None = None
+    """The version that answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,115 +42,95 @@ class InferCalls:
     inference: InferenceService
     tracing: Tracing
     limits: ProtocolLimits
-    max_stream_in_flight: int
 
-    async def unary(self, message: ModelInferRequest, context: Context) -> ModelInferResponse:
+    async def unary(self, data: bytes, call: Call) -> bytes:
         """Answer one request, or raise its ServerError."""
-        timeline = Timeline()
-        return await self._answer(UNARY, message, context, timeline)
+        return await self._answer(data, call, _alone)
 
-    async def stream(self, context: Context) -> None:
-        """Answer the requests of one stream, in the order in which they came.
-
-        Each is queued when it is read, so that requests of one stream share batches. A request's error is
-        a message on the stream and never ends it. What is read but not answered is bounded; beyond that the
-        stream is not read, and HTTP/2's flow control holds the client back.
-        """
-        answers: asyncio.Queue[asyncio.Task[ModelStreamInferResponse] | None] = asyncio.Queue(
-            self.max_stream_in_flight
-        )
-        async with asyncio.TaskGroup() as tasks:
-
-            async def read() -> None:
-                async for data in messages(context):
-                    await answers.put(tasks.create_task(self._answer_in_band(data, context)))
-                await answers.put(None)
-
-            tasks.create_task(read())
-            while (answer := await answers.get()) is not None:
-                await context.write(await answer)
-
-    async def _answer_in_band(self, data: bytes, context: Context) -> ModelStreamInferResponse:
-        timeline = Timeline()
-        request_id = ""
+    async def in_stream(self, data: bytes, call: Call) -> bytes:
+        """Answer one request of a stream; its error is a message too, and never ends the stream."""
         try:
-            message = parse(ModelInferRequest, data)
-            request_id = message.id
-            response = await self._answer(STREAM, message, context, timeline)
-        except ServerError as error:
-            return ModelStreamInferResponse(
-                error_message=error.message, infer_response=ModelInferResponse(id=request_id)
-            )
-        except Exception:  # a bug of ours: this request fails opaquely, the stream goes on
-            _log.exception("a request on a stream failed", id=request_id)
-            return ModelStreamInferResponse(
-                error_message="internal error", infer_response=ModelInferResponse(id=request_id)
-            )
-        response.parameters[_FINAL].bool_param = True
-        return ModelStreamInferResponse(infer_response=response)
-
-    async def _answer(
-        self, operation: str, message: ModelInferRequest, context: Context, timeline: Timeline
-    ) -> ModelInferResponse:
-        trace = self.tracing.start(carrier(context), timeline.received_ns) if self.tracing.on else None
-        error: BaseException | None = None
-        try:
-            timeline.decode_start_ns = time.monotonic_ns()
-            request = decode_infer_request(message, self.limits)
-            request.timeline = timeline
-            request.deadline_s = deadline_s(context)
-            timeline.decode_end_ns = time.monotonic_ns()
-            response = await self.inference.infer(request)
-            timeline.encode_start_ns = time.monotonic_ns()
-            answer = encode_infer_response(response)
-            timeline.encode_end_ns = time.monotonic_ns()
-        except BaseException as raised:
-            error = raised
-            raise
-        else:
-            return answer
-        finally:
-            if trace is not None:
-                self.tracing.finish(
-                    trace,
-                    timeline,
-                    attributes={
-                        "rpc.system": "grpc",
-                        "rpc.service": operation.partition("/")[0],
-                        "rpc.method": operation.partition("/")[2],
-                        "onnxd.model.name": message.model_name,
-                        "onnxd.request.id": message.id,
-                    },
-                    error=error,
+            answer = await self._answer(data, call, _in_stream)
+        except Exception as raised:  # what is not a ServerError is a bug of ours: settle() hides it
+            refusal = settle(raised, call)
+            return serialize(
+                ModelStreamInferResponse(
+                    error_message=refusal.details, infer_response=ModelInferResponse(id=call.request_id)
                 )
-            self._log(operation, message, context, timeline, error, trace.trace_id if trace else "")
+            )
+        log_call(call, "answered", "OK")
+        return answer
 
-    @staticmethod
-    def _log(
-        operation: str,
-        message: ModelInferRequest,
-        context: Context,
-        timeline: Timeline,
-        error: BaseException | None,
-        trace_id: str,
-    ) -> None:
-        if isinstance(error, ServerError):
-            status = status_of(error)
-            outcome: Outcome = "failed" if status is grpc.StatusCode.INTERNAL else "refused"
-        elif isinstance(error, asyncio.CancelledError):
-            status, outcome = grpc.StatusCode.CANCELLED, "refused"
-        elif error is not None:
-            status, outcome = grpc.StatusCode.INTERNAL, "failed"
+    async def _answer(self, data: bytes, call: Call, encode: Callable[[InferResponse], bytes]) -> bytes:
+        progress = _Progress(Timeline(received_ns=call.received_ns))
+        if not self.tracing.on:
+            return await self._run(data, call, encode, progress)
+        trace = self.tracing.start(call.carrier(), call.received_ns)
+        if trace is not None:
+            call.trace_id = trace.trace_id
+        try:
+            answer = await self._run(data, call, encode, progress)
+        except BaseException as error:
+            code = status_of(error).name if isinstance(error, ServerError) else "INTERNAL"
+            if isinstance(error, asyncio.CancelledError):
+                code = "CANCELLED"
+            self._finish(trace, call, progress, code, error)
+            raise
+        self._finish(trace, call, progress, "OK", None)
+        return answer
+
+    async def _run(
+        self, data: bytes, call: Call, encode: Callable[[InferResponse], bytes], progress: _Progress
+    ) -> bytes:
+        timeline = progress.timeline
+        timeline.decode_start_ns = time.monotonic_ns()
+        message = parse(ModelInferRequest, data)
+        call.model, call.request_id = message.model_name, message.id
+        if len(data) > IN_THREAD_BYTES and _has_elements(message, self.limits):
+            request = await asyncio.to_thread(decode_infer_request, message, self.limits)
         else:
-            status, outcome = grpc.StatusCode.OK, "answered"
-        log_access(
-            outcome,
-            operation,
-            status.name,
-            time.monotonic_ns() - timeline.received_ns,
-            model=message.model_name,
-            request_id=message.id,
-            peer=context.peer() if error is not None else "",
-            trace_id=trace_id,
-            error=error.message if isinstance(error, ServerError) else "",
-        )
+            request = decode_infer_request(message, self.limits)
+        del message  # its tensors were copied out of it: while the request waits they are not kept twice
+        progress.request = request
+        request.timeline = timeline
+        request.deadline_s = call.deadline_s()
+        timeline.decode_end_ns = time.monotonic_ns()
+        response = await self.inference.infer(request)
+        progress.version = response.model_version
+        timeline.encode_start_ns = time.monotonic_ns()
+        answer = encode(response)
+        timeline.encode_end_ns = time.monotonic_ns()
+        return answer
+
+    def _finish(
+        self,
+        trace: RequestTrace | None,
+        call: Call,
+        progress: _Progress,
+        code: str,
+        error: BaseException | None,
+    ) -> None:
+        if trace is None:
+            return
+        attributes: dict[str, AttributeValue] = grpc_attributes(call.operation, code)
+        if progress.request is not None:
+            attributes.update(request_attributes(progress.request, progress.version))
+        else:
+            attributes[MODEL_NAME] = call.model
+        self.tracing.finish(trace, progress.timeline, attributes=attributes, error=error)
+
+
+def _alone(response: InferResponse) -> bytes:
+    return serialize(encode_infer_response(response))
+
+
+def _in_stream(response: InferResponse) -> bytes:
+    message = encode_infer_response(response)
+    message.parameters[_FINAL].bool_param = True
+    return serialize(ModelStreamInferResponse(infer_response=message))
+
+
+def _has_elements(message: ModelInferRequest, limits: ProtocolLimits) -> bool:
+    """Whether some tensor becomes a Python object for each element on its way."""
+    inputs = islice(message.inputs, limits.max_inputs)
+    return any(tensor.datatype == "BYTES" or tensor.HasField("contents") for tensor in inputs)

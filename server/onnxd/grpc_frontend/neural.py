@@ -1,10 +1,12 @@
 """neural.NeuralService: the simple face. One row of numbers in, numbers out, on the configured model."""
 
+import time
 from dataclasses import dataclass
 
-from onnxd.grpc_frontend.boundary import Context, parse
-from onnxd.grpc_frontend.call import deadline_s, messages
+from onnxd.grpc_frontend.boundary import parse, serialize
+from onnxd.grpc_frontend.call import Call
 from onnxd.inference import InferenceService
+from onnxd.messages import Timeline
 from onnxd.protocol.simple import simple_answer, simple_request
 from onnxd_protos.neural_pb2 import InferenceRequest, InferenceResponse
 
@@ -16,15 +18,18 @@ class NeuralCalls:
     inference: InferenceService
     model: str
 
-    async def unary(self, message: InferenceRequest, context: Context) -> InferenceResponse:
-        """Answer one row, or raise its ServerError."""
+    async def infer(self, data: bytes, call: Call) -> bytes:
+        """Answer one row, or raise its ServerError.
+
+        On a stream as well, which an error therefore ends: its messages have no place for one.
+        """
+        call.model = self.model
+        timeline = Timeline(received_ns=call.received_ns, decode_start_ns=time.monotonic_ns())
+        message = parse(InferenceRequest, data)
         spec = self.inference.spec(self.model, None)
         request, several = simple_request(spec, list(message.inputs))
-        request.deadline_s = deadline_s(context)
+        request.timeline = timeline
+        request.deadline_s = call.deadline_s()
+        timeline.decode_end_ns = time.monotonic_ns()
         response = await self.inference.infer(request)
-        return InferenceResponse(outputs=simple_answer(spec, response, several=several))
-
-    async def stream(self, context: Context) -> None:
-        """Answer row after row, in order. An error ends the stream: its messages have no place for one."""
-        async for data in messages(context):
-            await context.write(await self.unary(parse(InferenceRequest, data), context))
+        return serialize(InferenceResponse(outputs=simple_answer(spec, response, several=several)))

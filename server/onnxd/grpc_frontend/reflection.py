@@ -4,28 +4,53 @@ grpcio-reflection registers v1alpha only. The two versions have the same message
 so the same servicer answers v1 when it is registered under that name too.
 """
 
-from collections.abc import Iterable
-from typing import Any, Final, cast
+from collections.abc import AsyncIterator, Iterable
+from functools import partial
+from typing import Any, Final
 
 import grpc
 from grpc_reflection.v1alpha import reflection
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
+from onnxd.grpc_frontend.boundary import parse, serialize, stream_handler
+from onnxd.grpc_frontend.call import Call, InProgress
+from onnxd.grpc_frontend.streams import Streams
 from onnxd_protos.pool import POOL
+from onnxd_protos.services import Method
 
 V1: Final = "grpc.reflection.v1.ServerReflection"
 V1ALPHA: Final = "grpc.reflection.v1alpha.ServerReflection"
+_METHOD: Final = "ServerReflectionInfo"
 
 
-def reflection_handlers(services: Iterable[str]) -> list[grpc.GenericRpcHandler]:
+def reflection_handlers(
+    services: Iterable[str], streams: Streams, running: InProgress
+) -> list[grpc.GenericRpcHandler]:
     """Handlers for both versions, describing `services` and themselves."""
     servicer = reflection.aio.ReflectionServicer([*services, V1, V1ALPHA], pool=POOL)
-    handler = grpc.stream_stream_rpc_method_handler(
-        cast(Any, servicer.ServerReflectionInfo),
-        request_deserializer=ServerReflectionRequest.FromString,
-        response_serializer=ServerReflectionResponse.SerializeToString,
-    )
+    serve = partial(streams.serve, answer=partial(_answer, servicer))
     return [
-        grpc.method_handlers_generic_handler(name, {"ServerReflectionInfo": handler})
+        grpc.method_handlers_generic_handler(name, {_METHOD: stream_handler(_method(name), serve, running)})
         for name in (V1, V1ALPHA)
     ]
+
+
+async def _answer(servicer: Any, data: bytes, _: Call) -> bytes:
+    request = parse(ServerReflectionRequest, data)
+    # The servicer offers only whole streams; it answers each message of one by itself.
+    [response] = [response async for response in servicer.ServerReflectionInfo(_only(request), None)]
+    return serialize(response)
+
+
+async def _only(request: ServerReflectionRequest) -> AsyncIterator[ServerReflectionRequest]:
+    yield request
+
+
+def _method(service: str) -> Method:
+    return Method(
+        path=f"/{service}/{_METHOD}",
+        request=ServerReflectionRequest,
+        response=ServerReflectionResponse,
+        client_streaming=True,
+        server_streaming=True,
+    )

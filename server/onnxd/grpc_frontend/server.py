@@ -1,23 +1,24 @@
 """The gRPC listener: services, reflection, health, and how they start and stop."""
 
+from functools import partial
 from types import TracebackType
-from typing import Any, Final, cast
+from typing import Any
 
 import grpc
 import grpc.aio
-from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
+from google.protobuf.message import Message
 
 from onnxd.errors import NotSupported
-from onnxd.grpc_frontend.boundary import Context, stream_handler, unary_handler
+from onnxd.grpc_frontend.boundary import Unary, bytes_handler, stream_handler, unary_handler
+from onnxd.grpc_frontend.call import Call, InProgress
 from onnxd.grpc_frontend.config import GrpcConfig
 from onnxd.grpc_frontend.control import ControlCalls
-from onnxd.grpc_frontend.health import Health
+from onnxd.grpc_frontend.health import HEALTH_SERVICE, Health
 from onnxd.grpc_frontend.infer import InferCalls
 from onnxd.grpc_frontend.neural import NeuralCalls
 from onnxd.grpc_frontend.reflection import reflection_handlers
+from onnxd.grpc_frontend.streams import Answer, Streams
 from onnxd_protos.services import GRPC_INFERENCE_SERVICE, NEURAL_SERVICE, SERVICES
-
-HEALTH_SERVICE: Final = "grpc.health.v1.Health"
 
 
 class PortTaken(OSError):
@@ -45,6 +46,8 @@ class GrpcFrontend:
         self._infer = infer
         self._control = control
         self._neural = neural
+        self._running = InProgress()
+        self._streams = Streams(config.max_stream_in_flight)
         self._health = Health((GRPC_INFERENCE_SERVICE, NEURAL_SERVICE))
         self._server: grpc.aio.Server | None = None
         self.port = config.port
@@ -58,10 +61,10 @@ class GrpcFrontend:
             [
                 grpc.method_handlers_generic_handler(GRPC_INFERENCE_SERVICE, self._inference_handlers()),
                 grpc.method_handlers_generic_handler(NEURAL_SERVICE, self._neural_handlers()),
-                *(reflection_handlers(services) if self._config.reflection else ()),
+                self._health.handler(self._running),
+                *self._reflection_handlers(services),
             ]
         )
-        add_HealthServicer_to_server(self._health, cast(Any, server))
         address = f"[{self._host}]" if ":" in self._host else self._host
         try:
             self.port = server.add_insecure_port(f"{address}:{self._config.port}")
@@ -84,44 +87,66 @@ class GrpcFrontend:
         await self._health.set(serving=serving)
 
     async def stop(self, grace_s: float) -> None:
-        """Refuse new calls, and end those that have not finished after `grace_s` seconds. May be repeated."""
+        """Refuse new calls, and end those that have not finished after `grace_s` seconds. May be repeated.
+
+        Streams, which have no end of their own, end as soon as what they have sent is answered.
+        """
         if self._server is not None:
+            await self._health.close()
+            self._streams.close()
             await self._server.stop(grace_s)
+            await self._running.none_left()
             self._server = None
+
+    def _reflection_handlers(self, services: list[str]) -> list[grpc.GenericRpcHandler]:
+        if not self._config.reflection:
+            return []
+        return reflection_handlers(services, self._streams, self._running)
 
     def _inference_handlers(self) -> dict[str, "grpc.RpcMethodHandler[Any, Any]"]:
         control = self._control
-        unary = {
+        unary: dict[str, Unary] = {
             "ServerLive": control.server_live,
             "ServerReady": control.server_ready,
             "ModelReady": control.model_ready,
             "ServerMetadata": control.server_metadata,
             "ModelMetadata": control.model_metadata,
-            "ModelInfer": self._infer.unary,
             "ModelConfig": control.model_config,
             "ModelStatistics": control.statistics,
             "RepositoryIndex": control.index,
             "RepositoryModelLoad": control.load,
             "RepositoryModelUnload": control.unload,
         }
-        methods = SERVICES[GRPC_INFERENCE_SERVICE]
-        return {
-            name: stream_handler(method, self._infer.stream)
-            if method.client_streaming
-            else unary_handler(method, unary.get(name, _not_supported(name)))
-            for name, method in methods.items()
+        handlers = {
+            name: unary_handler(method, unary.get(name, _not_supported(name)), self._running)
+            for name, method in SERVICES[GRPC_INFERENCE_SERVICE].items()
         }
+        return handlers | self._both_ways(
+            GRPC_INFERENCE_SERVICE,
+            ("ModelInfer", self._infer.unary),
+            ("ModelStreamInfer", self._infer.in_stream),
+        )
 
     def _neural_handlers(self) -> dict[str, "grpc.RpcMethodHandler[Any, Any]"]:
-        methods = SERVICES[NEURAL_SERVICE]
+        return self._both_ways(
+            NEURAL_SERVICE, ("Infer", self._neural.infer), ("InferStream", self._neural.infer)
+        )
+
+    def _both_ways(
+        self, service: str, unary: tuple[str, Answer], stream: tuple[str, Answer]
+    ) -> dict[str, "grpc.RpcMethodHandler[Any, Any]"]:
+        """The handlers of a call that is offered for one message, and for a stream of them."""
+        methods = SERVICES[service]
         return {
-            "Infer": unary_handler(methods["Infer"], self._neural.unary),
-            "InferStream": stream_handler(methods["InferStream"], self._neural.stream),
+            unary[0]: bytes_handler(methods[unary[0]], unary[1], self._running),
+            stream[0]: stream_handler(
+                methods[stream[0]], partial(self._streams.serve, answer=stream[1]), self._running
+            ),
         }
 
 
-def _not_supported(name: str) -> Any:
-    async def refuse(_: object, __: Context) -> Any:
+def _not_supported(name: str) -> Unary:
+    async def refuse(_: object, __: Call) -> Message:
         raise NotSupported(f"{name} is not supported by this server")
 
     return refuse
