@@ -18,6 +18,8 @@ from onnxd.tensors import Array, Datatype
 
 _LENGTH: Final = struct.Struct("<I")
 _DEFAULT_LIMITS: Final = ProtocolLimits()
+_COPIED_BYTES: Final = 4096
+"""Up to this size a copy costs a fraction of making a view."""
 
 
 def decode_tensor(
@@ -126,7 +128,9 @@ def encode_tensor(array: Array) -> bytes | memoryview:
     """The bytes of a tensor: a view over the array where it is contiguous, except for BYTES."""
     if array.dtype == np.object_:
         return _encode_strings(array)
-    return array.reshape(-1).view(np.uint8).data if array.flags.c_contiguous else array.tobytes()
+    if array.nbytes <= _COPIED_BYTES or not array.flags.c_contiguous:
+        return array.tobytes()
+    return array.reshape(-1).view(np.uint8).data
 
 
 def _encode_strings(array: Array) -> bytes:

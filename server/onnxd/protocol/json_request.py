@@ -88,7 +88,7 @@ def decode_infer_request(
         keys += len(entry)
         parameters = entry.get("parameters")
         if parameters is not None:
-            _check_parameters(f"input {show(name)}", parameters, limits)
+            _check_parameters("input", name, parameters, limits)
             keys += len(parameters)
         inputs[name], offset = _decode_input(name, entry, parameters or {}, tail, offset, limits)
     if offset != len(tail):
@@ -210,23 +210,26 @@ def _decode_outputs(requested: object, limits: ProtocolLimits) -> tuple[tuple[Re
         binary: bool | None = None
         classification = 0
         if (parameters := entry.get("parameters")) is not None:
-            where = f"output {show(name)}"
-            _check_parameters(where, parameters, limits)
+            _check_parameters("output", name, parameters, limits)
             keys += len(parameters)
             binary = parameters.get("binary_data")
             if binary is not None and type(binary) is not bool:
                 raise MalformedPayload(
-                    f"{where}: expected parameter 'binary_data' to be true or false, got {show(binary)}"
+                    f"output {show(name)}: expected parameter 'binary_data' to be true or false, got "
+                    f"{show(binary)}"
                 )
             if "classification" in parameters:
                 classification = read_classification(name, parameters["classification"])
             if names_shared_memory(parameters):
-                raise shared_memory_is_off(where)
+                raise shared_memory_is_off(f"output {show(name)}")
         outputs[name] = RequestedOutput(name, binary, classification)
     return tuple(outputs.values()), keys
 
 
-def _check_parameters(where: str, parameters: object, limits: ProtocolLimits) -> None:
+def _check_parameters(kind: str, name: str, parameters: object, limits: ProtocolLimits) -> None:
+    if type(parameters) is dict and len(parameters) <= limits.max_parameters:
+        return
+    where = f"{kind} {show(name)}"
     if type(parameters) is not dict:
         raise MalformedPayload(f"{where}: expected 'parameters' to be an object, got {show(parameters)}")
     check_parameter_count(parameters, limits, where)

@@ -14,7 +14,7 @@ from onnxd.protocol.wording import show
 _RESERVED_PREFIX: Final = "triton_"
 EMPTY_FINAL_RESPONSE: Final = "triton_enable_empty_final_response"
 """The one reserved key that clients do send, over gRPC: the C++ client with every request."""
-_SHARED_MEMORY: Final = ("shared_memory_region", "shared_memory_offset", "shared_memory_byte_size")
+_SHARED_MEMORY: Final = frozenset({"shared_memory_region", "shared_memory_offset", "shared_memory_byte_size"})
 
 
 class RequestParameters(NamedTuple):
@@ -83,7 +83,7 @@ def check_parameter_count(values: Mapping[str, Any], limits: ProtocolLimits, whe
 
 def names_shared_memory(values: Mapping[str, Any]) -> bool:
     """Whether a tensor's parameters point to a shared memory region."""
-    return any(key in values for key in _SHARED_MEMORY)
+    return not _SHARED_MEMORY.isdisjoint(values)
 
 
 def shared_memory_is_off(where: str) -> PermissionDenied:

@@ -34,7 +34,11 @@ def simple_request(spec: ModelSpec, values: object) -> tuple[InferRequest, bool]
         raise TensorMismatch(f"model '{spec.name}' does not batch: send one row, got {len(rows)}")
     array = numbers.reshape((len(rows), *shape) if spec.batches else shape)
     request = InferRequest(
-        spec.name, {tensor.name: array}, outputs=(RequestedOutput(output.name),), byte_size=array.nbytes
+        spec.name,
+        {tensor.name: array},
+        outputs=(RequestedOutput(output.name),),
+        binary_by_default=True,  # the array itself is wanted, so half floats will do
+        byte_size=array.nbytes,
     )
     return request, several
 

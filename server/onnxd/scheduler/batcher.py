@@ -15,6 +15,7 @@ from onnxd.errors import DeadlineExceeded, ModelUnavailable, QueueFull, QueueTim
 from onnxd.messages import InferRequest
 from onnxd.scheduler.batch import split, stack
 from onnxd.scheduler.clock import Clock, Timer
+from onnxd.scheduler.deadlines import Deadlines
 from onnxd.scheduler.policy import BatchPolicy, Cut, decide, retry_after_s
 from onnxd.scheduler.queue import BucketKey, Item, RequestQueue, bucket_key
 from onnxd.scheduler.runner import Runner, RunResult
@@ -53,6 +54,7 @@ class Batcher:
         self._statistics = statistics
         self._clock = clock
         self._queue = RequestQueue()
+        self._deadlines = Deadlines(clock, self._expire)
         self._pump_scheduled = False
         self._delay_timer: Timer | None = None
         self._closed_because: str | None = None
@@ -91,15 +93,14 @@ class Batcher:
         )
         self._queue.push(item)
         self._schedule_pump()
-        timer = self._watch_deadlines(item)
+        self._watch_deadlines(item)
         try:
             return await item.future
         except asyncio.CancelledError:
             self._queue.discard(item)
             raise
         finally:
-            if timer is not None:
-                timer.cancel()
+            self._deadlines.forget(item)
 
     async def aclose(self, reason: str) -> None:
         """Refuse what comes, fail what waits, wait for what runs."""
@@ -107,6 +108,7 @@ class Batcher:
         if self.running:
             self._all_idle = asyncio.get_running_loop().create_future()
             await self._all_idle
+        self._deadlines.close()
 
     def _close(self, reason: str) -> None:
         self._closed_because = reason
@@ -133,14 +135,15 @@ class Batcher:
             retry_after_s=wait_s,
         )
 
-    # Deadlines: one timer a request, for the earlier of its queue timeout and its own deadline.
+    # Deadlines: the earlier of a request's queue timeout and its own deadline.
 
-    def _watch_deadlines(self, item: Item) -> Timer | None:
+    def _watch_deadlines(self, item: Item) -> None:
         when_s = self._queue_deadline_s(item)
         deadline_s = item.request.deadline_s
         if deadline_s is not None and (when_s is None or deadline_s < when_s):
             when_s = deadline_s
-        return None if when_s is None else self._clock.call_at(when_s, partial(self._expire, item))
+        if when_s is not None:
+            self._deadlines.watch(item, when_s)
 
     def _queue_deadline_s(self, item: Item) -> float | None:
         timeout_s = item.request.queue_timeout_s or self._policy.default_timeout
@@ -167,7 +170,7 @@ class Batcher:
             self._fail(item, DeadlineExceeded(f"the request's deadline passed while {where} '{self._model}'"))
         elif deadline_s is not None:
             # The queue timeout has nothing to say of a run in progress; the deadline has.
-            self._clock.call_at(deadline_s, partial(self._expire, item))
+            self._deadlines.watch(item, deadline_s)
 
     # The queue moves.
 
