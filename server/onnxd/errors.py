@@ -2,7 +2,7 @@
 
     ServerError
     ├── InvalidRequest            the client must change the request
-    │   ├── MalformedPayload      bytes that are not the protocol's form (JSON, binary tail, protobuf, encoding)
+    │   ├── MalformedPayload      bytes that are not the protocol's form (JSON, tensors, protobuf, encoding)
     │   ├── TensorMismatch        well-formed, but not what this model takes
     │   └── InvalidName           a model name or version outside the allowed pattern
     ├── PayloadTooLarge           over a size limit
