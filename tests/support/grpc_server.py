@@ -3,8 +3,7 @@
 The calls are grpc.aio over the messages of onnxd_protos: no client library of anybody in between.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -136,13 +135,6 @@ async def grpc_calls(address: str, **options: Any) -> AsyncIterator[GrpcCalls]:
     channel = grpc.aio.insecure_channel(address, options=(*UNBOUNDED, *options.items()))
     async with channel:
         yield GrpcCalls(channel)
-
-
-async def until(reached: Callable[[], bool]) -> None:
-    """Wait for what the server does in turns of this loop, and nobody else tells of."""
-    async with asyncio.timeout(20):
-        while not reached():  # noqa: ASYNC110 -- counters have no event
-            await asyncio.sleep(0.001)
 
 
 def infer_request(

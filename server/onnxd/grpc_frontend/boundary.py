@@ -12,10 +12,10 @@ from typing import Any, TypeVar, cast
 
 import grpc
 import structlog
-from google.protobuf.message import DecodeError, EncodeError, Message
+from google.protobuf.message import DecodeError, Message
 from grpc.aio import BaseError, UsageError
 
-from onnxd.errors import MalformedPayload, PayloadTooLarge, ServerError, Unavailable
+from onnxd.errors import MalformedPayload, ServerError, Unavailable
 from onnxd.grpc_frontend.call import Call, Context, InProgress
 from onnxd.grpc_frontend.errors import Refusal, refusal_of
 from onnxd.telemetry.access import Outcome, log_access
@@ -33,7 +33,7 @@ def unary_handler(method: Method, serve: Unary, running: InProgress) -> "grpc.Rp
     """Register a coroutine (request, call) -> response for a unary method."""
 
     async def serve_bytes(data: bytes, call: Call) -> bytes:
-        return serialize(await serve(parse(method.request, data), call))
+        return (await serve(parse(method.request, data), call)).SerializeToString()
 
     return bytes_handler(method, serve_bytes, running)
 
@@ -108,16 +108,6 @@ def parse(kind: type[Request], data: bytes) -> Request:
         return kind.FromString(data)
     except DecodeError as error:
         raise MalformedPayload(f"the bytes sent are not a {kind.DESCRIPTOR.full_name} message") from error
-
-
-def serialize(message: Message) -> bytes:
-    """The bytes of a message. Raises PayloadTooLarge for one beyond protobuf's own limit."""
-    try:
-        return message.SerializeToString()
-    except EncodeError as error:
-        raise PayloadTooLarge(
-            "the answer is larger than the 2 GiB that a message can have; ask for fewer outputs or rows"
-        ) from error
 
 
 def settle(raised: Exception, call: Call) -> Refusal:

@@ -1,19 +1,17 @@
 """The unary calls besides inference: health, metadata, configuration, statistics, repository."""
 
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 from onnxd.errors import InvalidName, MalformedPayload, ModelNotFound, NotSupported
 from onnxd.grpc_frontend.call import Call
 from onnxd.inference import InferenceService
 from onnxd.protocol import proto_documents
 from onnxd.protocol.documents import EXTENSIONS, IndexRow, StatisticsRow
+from onnxd.protocol.load_parameters import check_load_parameters, check_unload_parameters
 from onnxd.protocol.names import check_model_name, parse_version
-from onnxd.protocol.wording import show
 from onnxd.repository.catalog import IndexEntry, ModelState
 from onnxd_protos import grpc_service_pb2 as pb
-
-_UNLOAD_DEPENDENTS: Final = "unload_dependents"
 
 
 class ControlPlane(Protocol):
@@ -83,24 +81,18 @@ class ControlCalls:
 
     async def load(self, asked: pb.RepositoryModelLoadRequest, call: Call) -> pb.RepositoryModelLoadResponse:
         name = _model_name(asked, call)
-        if asked.parameters:
-            raise NotSupported(
-                f"load parameter {show(min(asked.parameters))} is not supported: "
-                "a model is loaded as its directory has it"
-            )
+        check_load_parameters(asked.parameters)
         await self.lifecycle.load(name)
         return pb.RepositoryModelLoadResponse()
 
     async def unload(
         self, asked: pb.RepositoryModelUnloadRequest, call: Call
     ) -> pb.RepositoryModelUnloadResponse:
-        # tritonclient always sends `unload_dependents`; models have no dependents, so it changes nothing.
         name = _model_name(asked, call)
+        check_unload_parameters(asked.parameters)
         for key, parameter in asked.parameters.items():
-            if key != _UNLOAD_DEPENDENTS or parameter.WhichOneof("parameter_choice") != "bool_param":
-                raise MalformedPayload(
-                    f"unload parameter {show(key)}: expected only '{_UNLOAD_DEPENDENTS}', as a bool_param"
-                )
+            if parameter.WhichOneof("parameter_choice") != "bool_param":
+                raise MalformedPayload(f"expected parameter '{key}' to be a bool_param")
         await self.lifecycle.unload(name)
         return pb.RepositoryModelUnloadResponse()
 

@@ -13,7 +13,7 @@ import grpc.aio
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from onnxd.errors import MalformedPayload, NotFound, ServerDraining
-from onnxd.grpc_frontend.boundary import parse, serialize, stream_handler, unary_handler
+from onnxd.grpc_frontend.boundary import parse, stream_handler, unary_handler
 from onnxd.grpc_frontend.call import Call, InProgress
 from onnxd.protocol.wording import show
 from onnxd_protos.services import Method
@@ -73,7 +73,7 @@ class Health:
             if status == sent:
                 raise ServerDraining("the server is shutting down", retry_after_s=1.0)
             sent = status
-            await call.context.write(serialize(HealthCheckResponse(status=status)))
+            await call.context.write(HealthCheckResponse(status=status).SerializeToString())
 
     def _status(self, service: str) -> int:
         if service not in self._known:

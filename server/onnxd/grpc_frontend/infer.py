@@ -4,11 +4,12 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Final
 
 from onnxd.errors import ServerError
-from onnxd.grpc_frontend.boundary import log_call, parse, serialize, settle
+from onnxd.grpc_frontend.boundary import log_call, parse, settle
 from onnxd.grpc_frontend.call import Call
 from onnxd.grpc_frontend.errors import status_of
 from onnxd.inference import InferenceService
@@ -22,7 +23,7 @@ from onnxd_protos.grpc_service_pb2 import ModelInferRequest, ModelInferResponse,
 
 IN_THREAD_BYTES: Final = 65536
 """A message over this whose tensors are read element by element is decoded off the loop."""
-_FINAL: Final = "triton_final_response"
+_encode_in_stream: Final = partial(encode_infer_response, in_stream=True)
 
 
 @dataclass(slots=True)
@@ -45,19 +46,17 @@ class InferCalls:
 
     async def unary(self, data: bytes, call: Call) -> bytes:
         """Answer one request, or raise its ServerError."""
-        return await self._answer(data, call, _alone)
+        return await self._answer(data, call, encode_infer_response)
 
     async def in_stream(self, data: bytes, call: Call) -> bytes:
         """Answer one request of a stream; its error is a message too, and never ends the stream."""
         try:
-            answer = await self._answer(data, call, _in_stream)
+            answer = await self._answer(data, call, _encode_in_stream)
         except Exception as raised:  # what is not a ServerError is a bug of ours: settle() hides it
             refusal = settle(raised, call)
-            return serialize(
-                ModelStreamInferResponse(
-                    error_message=refusal.details, infer_response=ModelInferResponse(id=call.request_id)
-                )
-            )
+            return ModelStreamInferResponse(
+                error_message=refusal.details, infer_response=ModelInferResponse(id=call.request_id)
+            ).SerializeToString()
         log_call(call, "answered", "OK")
         return answer
 
@@ -118,16 +117,6 @@ class InferCalls:
         else:
             attributes[MODEL_NAME] = call.model
         self.tracing.finish(trace, progress.timeline, attributes=attributes, error=error)
-
-
-def _alone(response: InferResponse) -> bytes:
-    return serialize(encode_infer_response(response))
-
-
-def _in_stream(response: InferResponse) -> bytes:
-    message = encode_infer_response(response)
-    message.parameters[_FINAL].bool_param = True
-    return serialize(ModelStreamInferResponse(infer_response=message))
 
 
 def _has_elements(message: ModelInferRequest, limits: ProtocolLimits) -> bool:

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 
-from onnxd.grpc_frontend.boundary import parse, serialize
+from onnxd.grpc_frontend.boundary import parse
 from onnxd.grpc_frontend.call import Call
 from onnxd.inference import InferenceService
 from onnxd.messages import Timeline
@@ -32,4 +32,5 @@ class NeuralCalls:
         request.deadline_s = call.deadline_s()
         timeline.decode_end_ns = time.monotonic_ns()
         response = await self.inference.infer(request)
-        return serialize(InferenceResponse(outputs=simple_answer(spec, response, several=several)))
+        numbers = simple_answer(spec, response, several=several)
+        return InferenceResponse(outputs=numbers).SerializeToString()

@@ -12,7 +12,7 @@ import grpc
 from grpc_reflection.v1alpha import reflection
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
-from onnxd.grpc_frontend.boundary import parse, serialize, stream_handler
+from onnxd.grpc_frontend.boundary import parse, stream_handler
 from onnxd.grpc_frontend.call import Call, InProgress
 from onnxd.grpc_frontend.streams import Streams
 from onnxd_protos.pool import POOL
@@ -39,7 +39,7 @@ async def _answer(servicer: Any, data: bytes, _: Call) -> bytes:
     request = parse(ServerReflectionRequest, data)
     # The servicer offers only whole streams; it answers each message of one by itself.
     [response] = [response async for response in servicer.ServerReflectionInfo(_only(request), None)]
-    return serialize(response)
+    return bytes(response.SerializeToString())
 
 
 async def _only(request: ServerReflectionRequest) -> AsyncIterator[ServerReflectionRequest]:

@@ -38,7 +38,8 @@ def decode_tensor(
     count = math.prod(shape)
     if datatype is Datatype.BYTES:
         return _decode_strings(name, shape, count, data, limits)
-    expected = count * datatype.dtype.itemsize
+    dtype = datatype.dtype
+    expected = count * dtype.itemsize
     if len(data) != expected:
         raise MalformedPayload(
             f"input {show(name)}: expected {expected} bytes for {datatype.value} of shape "
@@ -55,7 +56,7 @@ def decode_tensor(
             )
         array = raw.view(np.bool_)
     else:
-        array = np.frombuffer(data, datatype.dtype)
+        array = np.frombuffer(data, dtype)
         if not array.flags.aligned:
             # The tail starts wherever the JSON ends. x86 forgives that, but a compiler may vectorise a loop
             # by peeling it to an aligned address that odd pointers never reach: undefined, so copy.

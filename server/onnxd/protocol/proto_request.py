@@ -52,6 +52,7 @@ def decode_infer_request(message: pb.ModelInferRequest, limits: ProtocolLimits) 
         raise MalformedPayload(f"expected at most {limits.max_inputs} inputs, got {len(message.inputs)}")
     raw = message.raw_input_contents
     used = 0
+    byte_size = 0  # not message.ByteSize(), which encodes the whole message to find out
     inputs: dict[str, Array] = {}
     for tensor in message.inputs:
         name = tensor.name
@@ -76,8 +77,11 @@ def decode_infer_request(message: pb.ModelInferRequest, limits: ProtocolLimits) 
                     "'raw_input_contents'"
                 )
             inputs[name] = _decode_contents(name, datatype, shape, count, tensor.contents, limits)
+            byte_size += tensor.contents.ByteSize()
         elif used < len(raw):
-            inputs[name] = decode_tensor(name, datatype, shape, raw[used], limits)
+            data = raw[used]
+            inputs[name] = decode_tensor(name, datatype, shape, data, limits)
+            byte_size += len(data)
             used += 1
         else:
             raise MalformedPayload(
@@ -105,7 +109,7 @@ def decode_infer_request(message: pb.ModelInferRequest, limits: ProtocolLimits) 
         parameters=settings.kept,
         priority=settings.priority,
         queue_timeout_s=settings.queue_timeout_s,
-        byte_size=message.ByteSize(),
+        byte_size=byte_size,
     )
 
 

@@ -150,7 +150,10 @@ class Lifecycle:
             raise ModelNotFound(f"failed to load '{name}': the model repository has no such directory")
         if model.fault:
             raise LoadFailed(f"failed to load '{name}': {model.fault}")
-        await self._fulfil(self._wish(name, _Wish(model)))
+        try:
+            await self._fulfil(self._wish(name, _Wish(model)))
+        except LoadFailed as error:
+            raise LoadFailed(f"failed to load '{name}': {error.message}") from error
 
     async def unload(self, name: str) -> None:
         """Stop serving a model; requests in flight finish. Unknown names are no error.
@@ -286,7 +289,7 @@ class Lifecycle:
         wanted = settings.config.versions.select(files.versions)
         if not wanted:
             unchosen = LoadFailed(
-                f"failed to load '{name}': none of its versions ({', '.join(map(str, files.versions))}) is "
+                f"none of its versions ({', '.join(map(str, files.versions))}) is "
                 f"chosen by 'versions' in its config.yaml"
             )
             self._note_failure(name, files, unchosen, record)

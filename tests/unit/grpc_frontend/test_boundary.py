@@ -6,16 +6,16 @@ import weakref
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import grpc
 import grpc.aio
 import pytest
-from google.protobuf.message import EncodeError, Message
+from google.protobuf.message import Message
 from structlog.typing import EventDict
 
-from onnxd.errors import InvalidRequest, PayloadTooLarge, QueueFull
-from onnxd.grpc_frontend.boundary import Unary, serialize, stream_handler, unary_handler
+from onnxd.errors import InvalidRequest, QueueFull
+from onnxd.grpc_frontend.boundary import Unary, stream_handler, unary_handler
 from onnxd.grpc_frontend.call import Call, InProgress
 from onnxd.grpc_frontend.streams import Streams
 from onnxd_protos import grpc_service_pb2 as pb
@@ -104,17 +104,6 @@ async def test_bytes_that_are_no_message_are_the_callers_fault() -> None:
         refused = await calls.refusal("ServerLive", b"\xff\xff")
     assert refused.code is grpc.StatusCode.INVALID_ARGUMENT
     assert refused.details == "the bytes sent are not a inference.ServerLiveRequest message"
-
-
-def test_an_answer_beyond_what_a_message_can_hold_says_so() -> None:
-    class Huge:
-        """Fails as a message of 2 GiB does."""
-
-        def SerializeToString(self) -> bytes:
-            raise EncodeError("Failed to serialize proto")
-
-    with pytest.raises(PayloadTooLarge, match="2 GiB"):
-        serialize(cast(Message, Huge()))
 
 
 class Tracked(str):

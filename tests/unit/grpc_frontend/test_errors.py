@@ -1,16 +1,21 @@
 """The table from errors to codes is whole, and what goes with a code can be read by clients."""
 
 from collections.abc import Iterator
+from typing import Any, cast
 from urllib.parse import quote
 
 import grpc
+import grpc.aio
 import pytest
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
+from grpc_status import rpc_status
 
 from onnxd import errors
 from onnxd.errors import ServerError
 from onnxd.grpc_frontend.errors import STATUS, refusal_of, status_of
+from onnxd_protos import grpc_service_pb2 as pb
+from tests.support.grpc_server import GrpcCalls, GrpcServer
 
 Code = grpc.StatusCode
 
@@ -87,3 +92,26 @@ def test_a_long_text_is_cut_to_what_trailers_may_hold(character: str, retry_afte
 def test_a_text_that_fits_is_sent_whole() -> None:
     for message in ("x" * 3072, "é" * 512):
         assert refusal_of(errors.LoadFailed(message)).details == message
+
+
+async def test_a_client_reads_when_to_retry(server: GrpcServer) -> None:
+    server.stand.control.fault = errors.ControlDisabled("not now", retry_after_s=2.5)
+    refused = await server.calls.refusal(
+        "RepositoryModelLoad", pb.RepositoryModelLoadRequest(model_name="identity")
+    )
+    status = rpc_status.from_call(cast(Any, refused.error))
+    retry = RetryInfo()
+    assert status is not None
+    assert status.details[0].Unpack(retry)
+    assert retry.retry_delay.ToTimedelta().total_seconds() == 2.5
+
+
+@pytest.mark.parametrize("line", ["config.yaml:7:3: no such key\n", "漢字\n"], ids=["English", "Chinese"])
+async def test_a_client_with_the_usual_limits_reads_a_long_refusal(server: GrpcServer, line: str) -> None:
+    server.stand.control.fault = errors.LoadFailed(line * 10_000, retry_after_s=1.0)
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        refused = await GrpcCalls(channel).refusal(
+            "RepositoryModelLoad", pb.RepositoryModelLoadRequest(model_name="identity")
+        )
+    assert refused.code is Code.INVALID_ARGUMENT
+    assert refused.details.startswith(line)

@@ -18,7 +18,7 @@ from onnxd.inference import InferenceConfig
 from onnxd.telemetry.tracing import Tracing
 from onnxd.tensors import Datatype
 from onnxd_protos import grpc_service_pb2 as pb
-from tests.support.grpc_server import ONES, GrpcServer, grpc_server, infer_request, raw_outputs, until
+from tests.support.grpc_server import ONES, GrpcServer, grpc_server, infer_request, raw_outputs
 from tests.support.serving import (
     FailingRunner,
     HoldingRunner,
@@ -28,6 +28,7 @@ from tests.support.serving import (
     serving,
     tensor,
 )
+from tests.support.until import until
 
 HELD = infer_request("held", {"x": ONES})
 

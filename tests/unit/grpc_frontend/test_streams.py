@@ -12,8 +12,9 @@ from onnxd.grpc_frontend.config import GrpcConfig
 from onnxd_protos import grpc_service_pb2 as pb
 from onnxd_protos.neural_pb2 import InferenceRequest
 from onnxd_protos.services import NEURAL_SERVICE
-from tests.support.grpc_server import ONES, GrpcServer, grpc_calls, grpc_server, infer_request, until
+from tests.support.grpc_server import ONES, GrpcServer, grpc_calls, grpc_server, infer_request
 from tests.support.serving import HoldingRunner, Serving
+from tests.support.until import until
 
 
 def request(number: int, model: str = "identity") -> pb.ModelInferRequest:

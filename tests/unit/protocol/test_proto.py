@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onnxd.errors import InvalidName, MalformedPayload, PermissionDenied, ServerError
+from onnxd.errors import InvalidName, MalformedPayload, PayloadTooLarge, PermissionDenied, ServerError
 from onnxd.messages import InferResponse, RequestedOutput
-from onnxd.protocol.binary import string_array
+from onnxd.protocol.binary import encode_tensor, string_array
 from onnxd.protocol.limits import ProtocolLimits
 from onnxd.protocol.proto_request import decode_infer_request
 from onnxd.protocol.proto_response import encode_infer_response
+from onnxd.tensors import datatype_of
 from onnxd_protos import grpc_service_pb2 as pb
 
 LIMITS = ProtocolLimits()
@@ -194,7 +195,7 @@ def test_every_output_has_its_raw_entry_at_its_own_index() -> None:
         "text": string_array(["ab"]),
         "scalar": np.array(3, np.int16),
     }
-    answer = encode_infer_response(InferResponse("m", 2, "r1", outputs))
+    answer = pb.ModelInferResponse.FromString(encode_infer_response(InferResponse("m", 2, "r1", outputs)))
     assert [(o.name, o.datatype, tuple(o.shape)) for o in answer.outputs] == [
         ("empty", "FP32", (0, 2)),
         ("text", "BYTES", (1,)),
@@ -203,3 +204,25 @@ def test_every_output_has_its_raw_entry_at_its_own_index() -> None:
     assert list(answer.raw_output_contents) == [b"", b"\x02\x00\x00\x00ab", b"\x03\x00"]
     assert (answer.model_name, answer.model_version, answer.id) == ("m", "2", "r1")
     assert not any(o.HasField("contents") for o in answer.outputs)
+
+
+@pytest.mark.parametrize("size", [0, 1, 127, 128, 16_383, 16_384, 3_000_000])
+def test_an_answer_is_the_bytes_that_protobuf_would_make(size: int) -> None:
+    outputs = {"a": np.zeros(size, np.uint8), "b": string_array(["ab"]), "c": np.array(7, np.int64)}
+    response = InferResponse("m", 2, "r1", outputs)
+    message = pb.ModelInferResponse(model_name="m", model_version="2", id="r1")
+    for name, array in outputs.items():
+        message.outputs.add(name=name, datatype=datatype_of(array).value, shape=array.shape)
+        message.raw_output_contents.append(bytes(encode_tensor(array)))
+    assert encode_infer_response(response) == message.SerializeToString()
+
+    message.parameters["triton_final_response"].bool_param = True
+    in_stream = pb.ModelStreamInferResponse.FromString(encode_infer_response(response, in_stream=True))
+    assert in_stream == pb.ModelStreamInferResponse(infer_response=message)
+
+
+def test_an_answer_that_no_message_can_hold_is_refused_before_it_is_put_together() -> None:
+    once = np.zeros(2**28, np.uint8)  # pages that nobody touches cost nothing
+    outputs = {str(number): once for number in range(8)}
+    with pytest.raises(PayloadTooLarge, match="2147483647"):
+        encode_infer_response(InferResponse("m", 1, "", outputs))

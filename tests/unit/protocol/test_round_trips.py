@@ -90,7 +90,7 @@ def test_a_grpc_answer_sent_back_as_a_request_is_the_same_tensor(datatype: Datat
     @given(arrays(datatype))
     def check(array: Array) -> None:
         # The two messages differ in numbers of fields only; what a tensor is made of is the same.
-        answer = encode_message(InferResponse("m", 1, "i", {"x": array}))
+        answer = pb.ModelInferResponse.FromString(encode_message(InferResponse("m", 1, "i", {"x": array})))
         output = answer.outputs[0]
         request = pb.ModelInferRequest(model_name="m", raw_input_contents=answer.raw_output_contents)
         request.inputs.add(name=output.name, datatype=output.datatype, shape=output.shape)
