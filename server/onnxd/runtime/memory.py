@@ -1,7 +1,6 @@
 """Memory that this process holds, and giving back what is free."""
 
 import ctypes
-import gc
 import os
 from pathlib import Path
 from typing import Final
@@ -18,12 +17,12 @@ def resident_bytes() -> int:
 
 
 def give_back() -> None:
-    """Frees unreachable objects and returns free heap to the system: for after an unload.
+    """Returns free heap to the system: for after an unload.
 
-    glibc keeps the pages of freed models otherwise, and a server that reloads grows. Blocks for some
-    milliseconds; does nothing but collect where the C library has no malloc_trim.
+    glibc keeps the pages of freed models otherwise, and a server that reloads grows. Does nothing where the
+    C library has no malloc_trim. No garbage collection before it: a closed session is in no cycle (an unload
+    brings back as much without), and a collection stops the loop for tens of milliseconds at each reload.
     """
-    gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
