@@ -26,6 +26,7 @@ from onnxd.repository.catalog import Catalog, IndexEntry, ModelState
 from onnxd.repository.lifecycle import Lifecycle
 from onnxd.repository.loader import Loader
 from onnxd.repository.store import SnapshotStore, default_state_dir
+from onnxd.runtime.memory import calm_collector
 from onnxd.runtime.ort import check_distributions
 from onnxd.runtime.threads import cpu_budget
 from onnxd.runtime.trial import TrialRoom
@@ -153,6 +154,7 @@ def banner(settings: ServerSettings, server: Server, index: tuple[IndexEntry, ..
 def run(settings: ServerSettings, show: Callable[[str], None]) -> int:
     """Run the server; the exit code is 0 after a drain. Raises as `open_server` does."""
     check_distributions()
+    calm_collector()
     with logging_to_stderr(settings.log), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(settings, show))
     return 0

@@ -1,6 +1,7 @@
 """Memory that this process holds, and giving back what is free."""
 
 import ctypes
+import gc
 import os
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,18 @@ def resident_bytes() -> int:
         return int(_STATM.read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return 0
+
+
+def calm_collector() -> None:
+    """Sets the garbage collector up for a server: call it once, when everything is imported.
+
+    Some eighty thousand objects live from import to the end, and each full collection walks them again: with
+    requests in flight it took 8 % of the CPU and stopped the loop for up to 50 ms. Frozen they are left alone,
+    and young objects are looked at less often, since a request leaves no cycles behind.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(3000, 10, 10)
 
 
 def give_back() -> None:

@@ -1,0 +1,78 @@
+"""The models that are measured, and repositories of them."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from onnx import TensorProto, helper, numpy_helper
+
+Weights = npt.NDArray[np.float32]
+
+BATCHED: Final = "max_batch_size: 64\n"
+ROWS: Final = 64
+"""The biggest batch of BATCHED."""
+
+
+def identity(width: int = 4) -> bytes:
+    """y = x, FP32 [batch, width]: nothing but the way to the model and back."""
+    return _model([helper.make_node("Identity", ["x"], ["y"])], width, width, {})
+
+
+def mlp(seed: int = 0, sizes: Sequence[int] = (784, 256, 10)) -> bytes:
+    """A perceptron with random weights, FP32 [batch, 784] to [batch, 10]."""
+    random = np.random.default_rng(seed)
+    nodes: list[Any] = []
+    weights: dict[str, Weights] = {}
+    last = "x"
+    for layer, (wide, narrow) in enumerate(itertools.pairwise(sizes)):
+        end = layer == len(sizes) - 2
+        weights[f"w{layer}"] = (random.standard_normal((wide, narrow)) / wide**0.5).astype(np.float32)
+        weights[f"b{layer}"] = np.zeros(narrow, np.float32)
+        summed = "y" if end else f"sum{layer}"
+        nodes.append(helper.make_node("Gemm", [last, f"w{layer}", f"b{layer}"], [summed]))
+        if not end:
+            nodes.append(helper.make_node("Relu", [summed], [f"relu{layer}"]))
+            last = f"relu{layer}"
+    return _model(nodes, sizes[0], sizes[-1], weights)
+
+
+def row_constant(number: int, width: int = 4) -> bytes:
+    """y = 0 * x + number: an answer says which version gave it."""
+    constants = {"zero": np.array(0, np.float32), "number": np.array(number, np.float32)}
+    nodes = [
+        helper.make_node("Mul", ["x", "zero"], ["none"]),
+        helper.make_node("Add", ["none", "number"], ["y"]),
+    ]
+    return _model(nodes, width, width, constants)
+
+
+def publish(repository: Path, name: str, graph: bytes, config: str | None = None, version: int = 1) -> None:
+    """Put a version into a repository as the documentation says: complete, then renamed into place."""
+    directory = repository / name / str(version)
+    directory.mkdir(parents=True, exist_ok=True)
+    if config is not None:
+        _put(directory.parent / "config.yaml", config.encode())
+    _put(directory / "model.onnx", graph)
+
+
+def _put(path: Path, content: bytes) -> None:
+    draft = path.with_name(f".{path.name}.tmp")
+    draft.write_bytes(content)
+    draft.rename(path)
+
+
+def _model(
+    nodes: Sequence[Any], inputs: int, outputs: int, initializers: Mapping[str, npt.NDArray[Any]]
+) -> bytes:
+    graph = helper.make_graph(
+        nodes,
+        "benchmark",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ("batch", inputs))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ("batch", outputs))],
+        [numpy_helper.from_array(value, name) for name, value in initializers.items()],
+    )
+    built = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    return bytes(built.SerializeToString(deterministic=True))
