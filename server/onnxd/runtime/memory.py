@@ -20,9 +20,9 @@ def resident_bytes() -> int:
 def calm_collector() -> None:
     """Sets the garbage collector up for a server: call it once, when everything is imported.
 
-    Some eighty thousand objects live from import to the end, and each full collection walks them again: with
-    requests in flight it took 8 % of the CPU and stopped the loop for up to 50 ms. Frozen they are left alone,
-    and young objects are looked at less often, since a request leaves no cycles behind.
+    Some eighty thousand objects live from import to the end, and each full collection walks them again:
+    with requests in flight that took 8 % of the CPU and stopped the loop for up to 50 ms. Frozen they are
+    left alone, and young objects are looked at less often, since a request leaves no cycles behind.
     """
     gc.collect()
     gc.freeze()
