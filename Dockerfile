@@ -30,14 +30,15 @@ RUN if ! command -v python3 >/dev/null; then \
         rm -rf /var/lib/apt/lists/*; \
     fi && useradd --system --uid 10001 --create-home --home-dir /var/lib/onnxd onnxd
 COPY --from=build /opt/onnxd /opt/onnxd
-# In a container the listeners face the network, so nobody may load or unload over it; watching the
-# repository goes on. A few seconds of lingering let a load balancer notice that the server is to go.
+# In a container the listeners face the network, so nobody may load, unload or change settings over it;
+# watching the repository goes on. A few seconds of lingering let a load balancer notice that the server is to go.
 ENV PATH=/opt/onnxd/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     ORT_DISABLE_TELEMETRY=1 \
     MALLOC_ARENA_MAX=2 \
     ONNXD_HOST=0.0.0.0 \
     ONNXD_MODEL_CONTROL_API=false \
+    ONNXD_SETTINGS_API=false \
     ONNXD_MODEL_REPOSITORY=/models \
     ONNXD_STATE_DIR=/var/lib/onnxd \
     ONNXD_DRAIN_LINGER=5s \

@@ -19,6 +19,7 @@ import uvloop
 from onnxd.grpc_frontend.control import ControlCalls
 from onnxd.grpc_frontend.infer import InferCalls
 from onnxd.grpc_frontend.neural import NeuralCalls
+from onnxd.grpc_frontend.run_time_settings import SettingCalls
 from onnxd.grpc_frontend.server import GrpcFrontend
 from onnxd.http_frontend.server import HttpFrontend
 from onnxd.inference import InferenceService
@@ -31,7 +32,9 @@ from onnxd.runtime.ort import check_distributions
 from onnxd.runtime.threads import cpu_budget
 from onnxd.runtime.trial import TrialRoom
 from onnxd.settings.server_settings import ServerSettings
-from onnxd.telemetry.logs import logging_to_stderr
+from onnxd.telemetry.log_settings import LogSettings
+from onnxd.telemetry.logs import log_settings, logging_to_stderr
+from onnxd.telemetry.run_time_settings import RunTimeSettings
 from onnxd.telemetry.setup import open_tracing
 
 SERVER_NAME: Final = "onnxd"
@@ -49,10 +52,13 @@ class Server:
     lifecycle: Lifecycle
 
 
-async def open_server(settings: ServerSettings, resources: AsyncExitStack) -> Server:
+async def open_server(
+    settings: ServerSettings, resources: AsyncExitStack, log: LogSettings | None = None
+) -> Server:
     """Open every part on `resources`, which closes them in reverse. It listens when this returns, and is
     ready once `lifecycle.started` is set and `inference.open` has been called.
 
+    `log`: of the log that is open, for clients to change; None = the log is somebody else's.
     Raises StateDirectoryUnusable, PortTaken, TracingUnavailable: for the operator, each with its mend.
     """
     release = version("onnxd")
@@ -72,6 +78,9 @@ async def open_server(settings: ServerSettings, resources: AsyncExitStack) -> Se
         )
     )
     inference = InferenceService(catalog, settings.inference)
+    run_time = RunTimeSettings(
+        tracing.settings, log or log_settings(settings.log), by_api=settings.settings_api
+    )
     grpc = await resources.enter_async_context(
         GrpcFrontend(
             settings.grpc,
@@ -79,6 +88,7 @@ async def open_server(settings: ServerSettings, resources: AsyncExitStack) -> Se
             infer=InferCalls(inference, tracing, settings.limits),
             control=ControlCalls(inference, lifecycle, SERVER_NAME, release),
             neural=NeuralCalls(inference, settings.simple.model),
+            settings=SettingCalls(inference, run_time),
         )
     )
     http = await resources.enter_async_context(
@@ -88,6 +98,7 @@ async def open_server(settings: ServerSettings, resources: AsyncExitStack) -> Se
             inference=inference,
             lifecycle=lifecycle,
             tracing=tracing,
+            run_time=run_time,
             limits=settings.limits,
             simple_model=settings.simple.model,
             server_name=SERVER_NAME,
@@ -97,7 +108,7 @@ async def open_server(settings: ServerSettings, resources: AsyncExitStack) -> Se
     return Server(http, grpc, inference, lifecycle)
 
 
-async def serve(settings: ServerSettings, show: Callable[[str], None]) -> None:
+async def serve(settings: ServerSettings, show: Callable[[str], None], log: LogSettings) -> None:
     """Serve until SIGTERM or SIGINT, then drain. A second signal ends the process at once.
 
     `show` is given the banner once the server is ready.
@@ -107,7 +118,7 @@ async def serve(settings: ServerSettings, show: Callable[[str], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _on_signal, number, stopping)
     async with AsyncExitStack() as resources:
-        server = await open_server(settings, resources)
+        server = await open_server(settings, resources, log)
         _log.info(
             "listening",
             http=f"http://{settings.host}:{server.http.port}",
@@ -155,8 +166,12 @@ def run(settings: ServerSettings, show: Callable[[str], None]) -> int:
     """Run the server; the exit code is 0 after a drain. Raises as `open_server` does."""
     check_distributions()
     calm_collector()
-    with logging_to_stderr(settings.log), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(settings, show))
+    log = log_settings(settings.log)
+    with (
+        logging_to_stderr(settings.log, settings=log),
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        runner.run(serve(settings, show, log))
     return 0
 
 

@@ -17,9 +17,12 @@ from onnxd.grpc_frontend.config import GrpcConfig
 from onnxd.grpc_frontend.control import ControlCalls
 from onnxd.grpc_frontend.infer import InferCalls
 from onnxd.grpc_frontend.neural import NeuralCalls
+from onnxd.grpc_frontend.run_time_settings import SettingCalls
 from onnxd.grpc_frontend.server import GrpcFrontend
 from onnxd.protocol.binary import encode_tensor
 from onnxd.protocol.limits import ProtocolLimits
+from onnxd.telemetry.log_settings import LogSettings
+from onnxd.telemetry.run_time_settings import RunTimeSettings
 from onnxd.telemetry.tracing import Tracing
 from onnxd.tensors import Array, datatype_of
 from onnxd_protos import grpc_service_pb2 as pb
@@ -116,12 +119,15 @@ async def grpc_server(
     simple_model: str = "identity",
 ) -> AsyncIterator[GrpcServer]:
     """It announces itself as serving."""
+    tracing = tracing or Tracing()
+    run_time = RunTimeSettings(tracing.settings, LogSettings())
     frontend = GrpcFrontend(
         config or GrpcConfig(port=0),
         "127.0.0.1",
-        infer=InferCalls(stand.inference, tracing or Tracing(), limits or ProtocolLimits()),
+        infer=InferCalls(stand.inference, tracing, limits or ProtocolLimits()),
         control=ControlCalls(stand.inference, stand.control, "onnxd", "0"),
         neural=NeuralCalls(stand.inference, simple_model),
+        settings=SettingCalls(stand.inference, run_time),
     )
     async with frontend:
         await frontend.announce(serving=True)

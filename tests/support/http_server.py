@@ -9,6 +9,8 @@ from typing import Any
 from onnxd.http_frontend.config import HttpConfig
 from onnxd.http_frontend.server import HttpFrontend
 from onnxd.protocol.limits import ProtocolLimits
+from onnxd.telemetry.log_settings import LogSettings
+from onnxd.telemetry.run_time_settings import RunTimeSettings
 from onnxd.telemetry.tracing import Tracing
 from tests.support.raw_http import Answer, connect, request_bytes
 from tests.support.serving import Serving
@@ -64,12 +66,14 @@ async def http_server(
     host: str = "127.0.0.1",
 ) -> AsyncIterator[HttpServer]:
     """Listen on a free port while the context lasts."""
+    tracing = tracing or Tracing()
     frontend = HttpFrontend(
         config or HttpConfig(port=0),
         host,
         inference=stand.inference,
         lifecycle=stand.control,
-        tracing=tracing or Tracing(),
+        tracing=tracing,
+        run_time=RunTimeSettings(tracing.settings, LogSettings()),
         limits=limits or ProtocolLimits(),
         simple_model="identity",
         server_name="onnxd",

@@ -34,6 +34,8 @@ class _Progress:
     request: InferRequest | None = None
     version: int | None = None
     """The version that answered."""
+    trace: RequestTrace | None = None
+    """Once the message is parsed: whether to trace is a question of the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +64,15 @@ class InferCalls:
 
     async def _answer(self, data: bytes, call: Call, encode: Callable[[InferResponse], bytes]) -> bytes:
         progress = _Progress(Timeline(received_ns=call.received_ns))
-        if not self.tracing.on:
-            return await self._run(data, call, encode, progress)
-        trace = self.tracing.start(call.carrier(), call.received_ns)
-        if trace is not None:
-            call.trace_id = trace.trace_id
         try:
             answer = await self._run(data, call, encode, progress)
         except BaseException as error:
             code = status_of(error).name if isinstance(error, ServerError) else "INTERNAL"
             if isinstance(error, asyncio.CancelledError):
                 code = "CANCELLED"
-            self._finish(trace, call, progress, code, error)
+            self._finish(call, progress, code, error)
             raise
-        self._finish(trace, call, progress, "OK", None)
+        self._finish(call, progress, "OK", None)
         return answer
 
     async def _run(
@@ -83,8 +80,13 @@ class InferCalls:
     ) -> bytes:
         timeline = progress.timeline
         timeline.decode_start_ns = time.monotonic_ns()
-        message = parse(ModelInferRequest, data)
-        call.model, call.request_id = message.model_name, message.id
+        try:
+            message = parse(ModelInferRequest, data)
+            call.model, call.request_id = message.model_name, message.id
+        finally:
+            if self.tracing.on:
+                progress.trace = self.tracing.start(call.carrier(), call.received_ns, model=call.model)
+                call.trace_id = progress.trace.trace_id if progress.trace else ""
         if len(data) > IN_THREAD_BYTES and _has_elements(message, self.limits):
             request = await asyncio.to_thread(decode_infer_request, message, self.limits)
         else:
@@ -101,22 +103,15 @@ class InferCalls:
         timeline.encode_end_ns = time.monotonic_ns()
         return answer
 
-    def _finish(
-        self,
-        trace: RequestTrace | None,
-        call: Call,
-        progress: _Progress,
-        code: str,
-        error: BaseException | None,
-    ) -> None:
-        if trace is None:
+    def _finish(self, call: Call, progress: _Progress, code: str, error: BaseException | None) -> None:
+        if progress.trace is None:
             return
         attributes: dict[str, AttributeValue] = grpc_attributes(call.operation, code)
         if progress.request is not None:
             attributes.update(request_attributes(progress.request, progress.version))
         else:
             attributes[MODEL_NAME] = call.model
-        self.tracing.finish(trace, progress.timeline, attributes=attributes, error=error)
+        self.tracing.finish(progress.trace, progress.timeline, attributes=attributes, error=error)
 
 
 def _has_elements(message: ModelInferRequest, limits: ProtocolLimits) -> bool:

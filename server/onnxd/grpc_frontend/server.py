@@ -17,6 +17,7 @@ from onnxd.grpc_frontend.health import HEALTH_SERVICE, Health
 from onnxd.grpc_frontend.infer import InferCalls
 from onnxd.grpc_frontend.neural import NeuralCalls
 from onnxd.grpc_frontend.reflection import reflection_handlers
+from onnxd.grpc_frontend.run_time_settings import SettingCalls
 from onnxd.grpc_frontend.streams import Answer, Streams
 from onnxd_protos.services import GRPC_INFERENCE_SERVICE, NEURAL_SERVICE, SERVICES
 
@@ -40,12 +41,14 @@ class GrpcFrontend:
         infer: InferCalls,
         control: ControlCalls,
         neural: NeuralCalls,
+        settings: SettingCalls,
     ) -> None:
         self._config = config
         self._host = host
         self._infer = infer
         self._control = control
         self._neural = neural
+        self._settings = settings
         self._running = InProgress()
         self._streams = Streams(config.max_stream_in_flight)
         self._health = Health((GRPC_INFERENCE_SERVICE, NEURAL_SERVICE))
@@ -116,6 +119,8 @@ class GrpcFrontend:
             "RepositoryIndex": control.index,
             "RepositoryModelLoad": control.load,
             "RepositoryModelUnload": control.unload,
+            "TraceSetting": self._settings.trace,
+            "LogSettings": self._settings.log,
         }
         handlers = {
             name: unary_handler(method, unary.get(name, _not_supported(name)), self._running)

@@ -3,10 +3,12 @@
 from onnxd.http_frontend.call import Route
 from onnxd.http_frontend.health import HealthHandlers
 from onnxd.http_frontend.infer import InferHandlers
+from onnxd.http_frontend.log_settings import LogSettingHandlers
 from onnxd.http_frontend.metadata import MetadataHandlers
 from onnxd.http_frontend.repository import RepositoryHandlers
 from onnxd.http_frontend.simple import SimpleHandlers
 from onnxd.http_frontend.statistics import StatisticsHandlers
+from onnxd.http_frontend.trace_settings import TraceSettingHandlers
 
 
 def routes(
@@ -17,6 +19,8 @@ def routes(
     statistics: StatisticsHandlers,
     repository: RepositoryHandlers,
     simple: SimpleHandlers,
+    trace: TraceSettingHandlers,
+    log: LogSettingHandlers,
 ) -> tuple[Route, ...]:
     """Method, path, handler, and the operation that a caller must be permitted."""
     model = "/v2/models/{model}"
@@ -39,6 +43,12 @@ def routes(
         Route("POST", "/v2/repository/index", repository.index, "metadata"),
         Route("POST", "/v2/repository/models/{model}/load", repository.load, "load"),
         Route("POST", "/v2/repository/models/{model}/unload", repository.unload, "unload"),
+        Route("GET", "/v2/trace/setting", trace.read, "metadata"),
+        Route("POST", "/v2/trace/setting", trace.update, "trace"),
+        Route("GET", f"{model}/trace/setting", trace.read, "metadata"),
+        Route("POST", f"{model}/trace/setting", trace.update, "trace"),
+        Route("GET", "/v2/logging", log.read, "metadata"),
+        Route("POST", "/v2/logging", log.update, "log"),
         Route("GET", "/health", health.healthy, "health"),
         Route("POST", "/infer", simple.infer, "infer"),
     )

@@ -18,7 +18,7 @@ from onnxd.protocol.names import check_model_name, parse_version
 from onnxd.security.origin import check_origin
 from onnxd.telemetry.access import Outcome, log_access
 
-ADMIN_OPERATIONS: Final = frozenset({"load", "unload"})
+ADMIN_OPERATIONS: Final = frozenset({"load", "unload", "trace", "log"})
 """Operations that change what the server does; a browser must not be talked into them."""
 
 _log = structlog.get_logger(__name__)

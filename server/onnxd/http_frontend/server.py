@@ -11,13 +11,16 @@ from onnxd.http_frontend.config import HttpConfig
 from onnxd.http_frontend.connection import Connections, require_compiled_parser
 from onnxd.http_frontend.health import HealthHandlers
 from onnxd.http_frontend.infer import InferHandlers
+from onnxd.http_frontend.log_settings import LogSettingHandlers
 from onnxd.http_frontend.metadata import MetadataHandlers
 from onnxd.http_frontend.middleware import Boundary
 from onnxd.http_frontend.repository import ControlPlane, RepositoryHandlers
 from onnxd.http_frontend.simple import SimpleHandlers
 from onnxd.http_frontend.statistics import StatisticsHandlers
+from onnxd.http_frontend.trace_settings import TraceSettingHandlers
 from onnxd.inference import InferenceService
 from onnxd.protocol.limits import ProtocolLimits
+from onnxd.telemetry.run_time_settings import RunTimeSettings
 from onnxd.telemetry.tracing import Tracing
 
 _SHORTEST_WAIT_S: Final = 0.01
@@ -46,6 +49,7 @@ class HttpFrontend:
         inference: InferenceService,
         lifecycle: ControlPlane,
         tracing: Tracing,
+        run_time: RunTimeSettings,
         limits: ProtocolLimits,
         simple_model: str,
         server_name: str,
@@ -61,6 +65,8 @@ class HttpFrontend:
             statistics=StatisticsHandlers(inference),
             repository=RepositoryHandlers(lifecycle, body, limits),
             simple=SimpleHandlers(inference, tracing, body, limits, simple_model),
+            trace=TraceSettingHandlers(inference, run_time, body, limits),
+            log=LogSettingHandlers(run_time, body, limits),
         )
         """Everything that is answered, for the documentation and for the tests that walk it."""
         self._boundary = Boundary(self.routes, host)

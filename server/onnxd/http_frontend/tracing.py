@@ -31,7 +31,9 @@ Answer = Callable[[Call, Progress], Awaitable[web.StreamResponse]]
 async def traced(tracing: Tracing, call: Call, answer: Answer) -> web.StreamResponse:
     """Answer a call, inside a span if it is to be traced; what it raises is raised again."""
     progress = Progress(Timeline(received_ns=call.received_ns))
-    trace = tracing.start(call.request.headers, call.received_ns) if tracing.on else None
+    trace = None
+    if tracing.on:
+        trace = tracing.start(call.request.headers, call.received_ns, model=call.model)
     if trace is None:
         return await answer(call, progress)
     call.trace_id = trace.trace_id

@@ -20,6 +20,8 @@ EXTENSIONS: Final = (
     "binary_tensor_data",
     "parameters",
     "statistics",
+    "trace",
+    "logging",
 )
 """Those of Triton's that the codecs and this server serve, by the names and in the order that Triton uses."""
 

@@ -54,6 +54,8 @@ class ServerSettings:
     """watch: follow the files, load by API too; explicit: load what is asked for; none: as at the start."""
     model_control_api: bool = True
     """Whether clients may load and unload models; with false, what lies on disk alone decides."""
+    settings_api: bool = True
+    """Whether clients may change trace and log settings; with false, they only read them."""
     load_model: tuple[str, ...] = ()
     """With model_control explicit: the models to load at the start; * = all."""
     state_dir: Path | None = None

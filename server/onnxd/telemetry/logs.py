@@ -16,17 +16,12 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from onnxd.telemetry.log_settings import LogSettings
 from onnxd.telemetry.stderr import OncePerInterval, StderrHandler
 
 _STDERR: Final = 2
 _MAX_VALUE_CHARACTERS: Final = 4096
 _MAX_NESTING: Final = 4
-_LEVELS: Final = {
-    "debug": logging.DEBUG,
-    "info": logging.INFO,
-    "warning": logging.WARNING,
-    "error": logging.ERROR,
-}
 
 
 @dataclass(frozen=True)
@@ -39,18 +34,28 @@ class LogConfig:
     """console: for people; json: an object a line, for machines."""
 
 
+def log_settings(config: LogConfig) -> LogSettings:
+    """What clients may change of a log that is configured like this."""
+    return LogSettings(config.level, for_machines=config.format == "json")
+
+
 @contextlib.contextmanager
-def logging_to_stderr(config: LogConfig, descriptor: int | None = None) -> Iterator[StderrHandler]:
+def logging_to_stderr(
+    config: LogConfig, descriptor: int | None = None, *, settings: LogSettings | None = None
+) -> Iterator[StderrHandler]:
     """Send all logging to standard error while the context lasts; afterwards it is as it was before.
 
     A slow, full or closed descriptor loses lines, which `StderrHandler.dropped` counts; it never blocks
-    the caller. `descriptor`: another one to write to; it stays the caller's.
+    the caller. `descriptor`: another one to write to; it stays the caller's. `settings`: of the same
+    config; to change them changes the log at once.
     """
+    settings = settings or log_settings(config)
     with _duplicate(descriptor) as output:
         handler = StderrHandler(output)
-        handler.setFormatter(_formatter(config, coloured=os.isatty(output)))
+        handler.setFormatter(_formatter(config, settings, coloured=os.isatty(output)))
+        handler.addFilter(settings)
         handler.addFilter(OncePerInterval("opentelemetry", 60.0))
-        with _stdlib_logging_to(handler, _LEVELS[config.level]), _structlog_to_stdlib():
+        with _stdlib_logging_to(handler), settings.in_force(), _structlog_to_stdlib():
             yield handler
 
 
@@ -68,20 +73,16 @@ def _duplicate(descriptor: int | None) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def _stdlib_logging_to(handler: logging.Handler, level: int) -> Iterator[None]:
-    root, ours = logging.getLogger(), logging.getLogger("onnxd")
-    handlers, root_level, our_level = root.handlers, root.level, ours.level
+def _stdlib_logging_to(handler: logging.Handler) -> Iterator[None]:
+    root = logging.getLogger()
+    handlers = root.handlers
     root.handlers = [handler]
-    root.setLevel(max(level, logging.WARNING))
-    ours.setLevel(level)
     logging.captureWarnings(True)
     try:
         yield
     finally:
         logging.captureWarnings(False)
         root.handlers = handlers
-        root.setLevel(root_level)
-        ours.setLevel(our_level)
 
 
 @contextlib.contextmanager
@@ -104,11 +105,10 @@ _COMMON: Final[list[Processor]] = [
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
     structlog.stdlib.PositionalArgumentsFormatter(),
-    structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
 
 
-def _formatter(config: LogConfig, *, coloured: bool) -> logging.Formatter:
+def _formatter(config: LogConfig, settings: LogSettings, *, coloured: bool) -> logging.Formatter:
     renderer: Processor
     if config.format == "json":
         renderer = structlog.processors.JSONRenderer(serializer=_to_json)
@@ -118,6 +118,7 @@ def _formatter(config: LogConfig, *, coloured: bool) -> logging.Formatter:
         foreign_pre_chain=_COMMON[1:],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            settings.stamp,
             structlog.processors.format_exc_info,
             escape_control_characters,
             renderer,

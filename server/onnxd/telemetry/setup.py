@@ -13,10 +13,11 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Final, Literal, cast
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import Field, StringConstraints
 
+from onnxd.telemetry.trace_settings import TraceSettings
 from onnxd.telemetry.tracing import Tracing
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ async def open_tracing(
     try:
         from opentelemetry.sdk.trace import SpanLimits, TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
-        from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+        from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
         exporter = _exporter(config.endpoint, config)
     except ImportError as error:
@@ -98,7 +99,7 @@ async def open_tracing(
         export_timeout_millis=_EXPORT_TIMEOUT_S * 1000,
     )
     provider = TracerProvider(
-        sampler=ParentBased(TraceIdRatioBased(config.sample_ratio)),
+        sampler=ALWAYS_ON,  # TraceSettings has decided
         resource=_resource(config.service_name, version),
         shutdown_on_exit=False,
         span_limits=SpanLimits(
@@ -108,9 +109,24 @@ async def open_tracing(
     )
     provider.add_span_processor(processor)
     try:
-        yield Tracing(provider.get_tracer("onnxd", version))
+        settings = TraceSettings(config.sample_ratio, describe(config))
+        yield Tracing(provider.get_tracer("onnxd", version), settings)
     finally:
         await _shut_down(provider.shutdown, exporter.shutdown, shutdown_s)
+
+
+def describe(config: TracingConfig) -> dict[str, str]:
+    """Where traces go, as clients may read it: without headers, and without what a query may hold."""
+    if config.endpoint is None:
+        return {}
+    scheme, authority, path, _, _ = urlsplit(config.endpoint)
+    return {
+        "url": urlunsplit((scheme, authority, path, "", "")),
+        "resource": f"service.name={config.service_name}",
+        "bsp_max_queue_size": str(_QUEUE_SPANS),
+        "bsp_schedule_delay": str(_SCHEDULE_DELAY_MS),
+        "bsp_max_export_batch_size": str(_BATCH_SPANS),
+    }
 
 
 def _resource(service_name: str, version: str) -> "Resource":

@@ -16,6 +16,7 @@ from opentelemetry.trace import (
     StatusCode,
     Tracer,
     format_trace_id,
+    get_current_span,
     set_span_in_context,
 )
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -23,6 +24,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from onnxd.errors import ServerError
 from onnxd.messages import Timeline
 from onnxd.telemetry.attributes import ERROR_TYPE, Attributes, batch_attributes, printable
+from onnxd.telemetry.trace_settings import TraceSettings
 
 SERVER_SPAN: Final = "onnxd.infer"
 DECODE_SPAN: Final = "onnxd.decode"
@@ -48,28 +50,42 @@ class RequestTrace:
 class Tracing:
     """Starts and finishes the traces of requests; off when it has no tracer."""
 
-    def __init__(self, tracer: Tracer | None = None) -> None:
+    def __init__(self, tracer: Tracer | None = None, settings: TraceSettings | None = None) -> None:
+        """`settings` decide which requests are traced; by default all of them are. What they decide stands:
+        the tracer should sample everything."""
         self._tracer = tracer
         self._propagator = TraceContextTextMapPropagator()
+        self.settings: Final = settings or TraceSettings(collector=None if tracer is None else {})
 
     @property
     def on(self) -> bool:
-        return self._tracer is not None
+        """Whether there is anything to do; with False, `start` may as well not be called."""
+        return self.settings.on and self._tracer is not None
 
-    def start(self, carrier: Mapping[str, str], received_ns: int = 0) -> RequestTrace | None:
-        """Begin a request's trace, or None when it is not to be traced (off, or not sampled).
+    def start(
+        self, carrier: Mapping[str, str], received_ns: int = 0, *, model: str = ""
+    ) -> RequestTrace | None:
+        """Begin a request's trace, or None when it is not to be traced (off, or not its turn).
 
         `carrier` holds the request's headers or metadata, looked up in lower case. A valid `traceparent`
-        makes the caller's span the parent, and the caller's sampling decision stands; one that is
-        malformed or oversized is ignored, and the request begins a trace of its own.
-        `received_ns`: the Timeline's; 0 = now.
+        makes the caller's span the parent, and the caller's sampling decision stands unless tracing is
+        switched off for the model; one that is malformed or oversized is ignored, and the request begins a
+        trace of its own. `received_ns`: the Timeline's; 0 = now. `model`: whose settings apply.
         """
         if self._tracer is None:
+            return None
+        context = _NOWHERE
+        if "traceparent" in carrier:
+            context = self._propagator.extract(carrier, _NOWHERE)
+        caller = get_current_span(context).get_span_context()
+        if caller.is_valid and not caller.trace_flags.sampled:
+            return None
+        if not self.settings.admits(model, forced=caller.is_valid):
             return None
         offset_ns = time.time_ns() - time.monotonic_ns()
         span = self._tracer.start_span(
             SERVER_SPAN,
-            context=self._propagator.extract(carrier, _NOWHERE),
+            context=context,
             kind=SpanKind.SERVER,
             start_time=offset_ns + (received_ns or time.monotonic_ns()),
         )

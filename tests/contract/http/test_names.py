@@ -119,7 +119,8 @@ async def test_B7_unknown_names_leave_nothing_behind(server: HttpServer) -> None
         "/v2/health/live/",
         "/V2",
         "/",
-        "/v2/trace/setting",
+        "/v2/trace/settings",
+        "/v2/models/identity/versions/1/trace/setting",
     ],
     ids="B8-{}".format,
 )

@@ -250,7 +250,8 @@ async def test_each_refusal_is_one_line_of_the_log(
     caplog.set_level(logging.INFO, "onnxd.access")
     await server.calls.refusal("ModelInfer", infer_request("nobody", {"x": ONES}, id="7"))
     await server.calls.refusal("ModelConfig", pb.ModelConfigRequest(name="nobody"))
-    await server.calls.refusal("TraceSetting", pb.TraceSettingRequest())
+    file = {"log_file": pb.LogSettingsRequest.SettingValue(string_param="/var/log/onnxd")}
+    await server.calls.refusal("LogSettings", pb.LogSettingsRequest(settings=file))
     lines = [
         (event["event"].partition("/")[2], event["status"], event.get("model"), event.get("id"))
         for event in own_logs
@@ -258,6 +259,6 @@ async def test_each_refusal_is_one_line_of_the_log(
     assert lines == [
         ("ModelInfer", "NOT_FOUND", "nobody", "7"),
         ("ModelConfig", "NOT_FOUND", "nobody", None),
-        ("TraceSetting", "UNIMPLEMENTED", None, None),
+        ("LogSettings", "UNIMPLEMENTED", None, None),
     ]
     assert all(event["peer"].startswith("ipv4:127.0.0.1:") for event in own_logs)
