@@ -5,7 +5,7 @@ Front ends read it; only the lifecycle writes it.
 
 import enum
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from onnxd.errors import ModelNotFound, ModelUnavailable
 from onnxd.repository.served import Lease, ServedVersion
@@ -117,6 +117,16 @@ class Catalog:
         kept = {id(version) for version in served.values()}
         return tuple(version for version in before.values() if id(version) not in kept)
 
+    def conclude(self, name: str, version: int, state: VersionState, outcome: VersionState) -> None:
+        """Replace a version's state by another, unless it has become a different one since."""
+        model = self._models.get(name)
+        if model is not None and model.states.get(version) is state:
+            self._models[name] = replace(model, states={**model.states, version: outcome})
+
+    def states(self, name: str) -> Mapping[int, VersionState]:
+        """What the known versions of a model are up to; empty for one that is not known."""
+        return self._models.get(name, _NOTHING).states
+
     def forget(self, name: str) -> None:
         """The model is no longer in the repository and nothing of it serves."""
         self._models.pop(name, None)
@@ -128,6 +138,8 @@ class Catalog:
         if version is None:
             if any(known.state is ModelState.LOADING for known in model.states.values()):
                 return ModelUnavailable(f"model '{name}' is loading", retry_after_s=1.0)
+            if any(known.state is ModelState.UNLOADING for known in model.states.values()):
+                return ModelUnavailable(f"model '{name}' is being unloaded")
             reasons = [known.reason for known in model.states.values() if known.reason] or [model.trouble]
             return ModelUnavailable(
                 f"model '{name}' has no version that serves: {reasons[-1] or 'not loaded'}"

@@ -244,7 +244,8 @@ def _without_twins(found: Mapping[str, Sequence[ModelFiles]]) -> dict[str, Model
         model = found[name][0]
         others = [other for other in folded[name.casefold()] if other != name]
         if len(found[name]) > 1:
-            model = _keyed(replace(model, fault="the model appears in two or more repositories"))
+            # No version of it is known: whose would it be?
+            model = _keyed(replace(model, versions={}, fault="model appears in two or more repositories"))
         elif others:
             model = _keyed(replace(model, fault=f"its name differs from that of '{others[0]}' in case only"))
         models[name] = model

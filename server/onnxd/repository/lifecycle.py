@@ -34,7 +34,13 @@ from onnxd.repository.plan import CurrentModel, Load, Refuse, plan, plan_version
 from onnxd.repository.served import ServedVersion
 from onnxd.repository.settle import SettledRepository
 from onnxd.repository.store import Unsettled
-from onnxd.repository.version_policy import VersionPolicy
+from onnxd.repository.version_states import (
+    UNLOADED,
+    after_load,
+    never_loaded,
+    unloadable,
+    while_loading,
+)
 from onnxd.repository.watcher import WatchConfig, Watcher
 
 ModelControl = Literal["watch", "explicit", "none"]
@@ -120,7 +126,7 @@ class Lifecycle:
             task.cancel()
         for name in self._catalog.names():
             for served in self._catalog.swap(name, {}, {}):
-                self._tasks.create_task(self._retire(served))
+                self._tasks.create_task(served.retire())
         if isinstance(error, asyncio.CancelledError):
             await self._tasks.__aexit__(kind, error, traceback)
         else:
@@ -135,7 +141,7 @@ class Lifecycle:
         if self._control == "explicit":
             known = {entry.name for entry in entries}
             snapshot = await self._scan()
-            entries += [IndexEntry(name, None, None) for name in snapshot.models if name not in known]
+            entries += [never_loaded(model) for name, model in snapshot.models.items() if name not in known]
         return tuple(sorted(entries, key=lambda entry: (entry.name, entry.version or 0)))
 
     async def load(self, name: str) -> None:
@@ -297,7 +303,7 @@ class Lifecycle:
         serving = self._catalog.serving(name)
         next_served: dict[int, ServedVersion] = {}
         failures: dict[int, ServerError] = {}
-        self._note_loading(name, wanted)
+        self._catalog.note(name, while_loading(wanted, serving))
         try:
             for number in wanted:
                 try:
@@ -319,41 +325,47 @@ class Lifecycle:
         except BaseException:
             for number, served in next_served.items():
                 if served is not serving.get(number):
-                    self._tasks.create_task(self._retire(served))
+                    self._tasks.create_task(served.retire())
             raise
         if failures:
             # What served is let go only when the whole new set is up.
             next_served = {**serving, **next_served}
-        states = self._states(files, wanted, next_served, failures, _describe(settings.config.versions))
-        self._let_go(self._catalog.swap(name, next_served, states))
+        states = after_load(files, wanted, next_served, failures, settings.config.versions)
+        self._swap(name, next_served, states)
         if failures:
             raise failures[max(failures)]
 
     def _unload(self, name: str, *, forget: bool) -> None:
         serving = self._catalog.serving(name)
-        state = VersionState(ModelState.UNAVAILABLE, "unloaded")
-        retired = self._catalog.swap(name, {}, dict.fromkeys(serving, state))
+        if states := self._catalog.states(name):
+            self._swap(name, {}, dict.fromkeys(states, UNLOADED))
         if forget:
             self._catalog.forget(name)
-        self._let_go(retired)
-        if retired:
+        if serving:
             _log.info("unloaded", model=name, versions=sorted(serving))
 
-    def _let_go(self, retired: Sequence[ServedVersion]) -> None:
-        for served in retired:
-            self._tasks.create_task(self._retire(served))
+    def _swap(
+        self, name: str, served: Mapping[int, ServedVersion], states: Mapping[int, VersionState]
+    ) -> None:
+        """Serve these versions from now on. One that serves no longer, and still has requests, is UNLOADING
+        until they have ended."""
+        unloading = {
+            number: VersionState(ModelState.UNLOADING)
+            for number, old in self._catalog.serving(name).items()
+            if old.leases and number not in served
+        }
+        for old in self._catalog.swap(name, served, {**states, **unloading}):
+            number = old.spec.version
+            self._tasks.create_task(self._retire(old, unloading.get(number), states.get(number, UNLOADED)))
 
-    @staticmethod
-    async def _retire(served: ServedVersion) -> None:
+    async def _retire(
+        self, served: ServedVersion, unloading: VersionState | None, after: VersionState
+    ) -> None:
         await served.retire()
+        if unloading is not None:
+            self._catalog.conclude(served.spec.name, served.spec.version, unloading, after)
 
-    # What the index says.
-
-    def _note_loading(self, name: str, wanted: Sequence[int]) -> None:
-        serving = self._catalog.serving(name)
-        loading = VersionState(ModelState.LOADING)
-        ready = VersionState(ModelState.READY)
-        self._catalog.note(name, {**dict.fromkeys(wanted, loading), **dict.fromkeys(serving, ready)})
+    # What the index says of models that did not load.
 
     def _note_failure(self, name: str, files: ModelFiles, error: ServerError, record: _Record) -> None:
         if isinstance(error, Unsettled):
@@ -363,39 +375,5 @@ class Lifecycle:
 
     def _explain(self, name: str, files: ModelFiles, reason: str) -> None:
         """Nothing of these files can be loaded; what serves keeps serving."""
-        serving = self._catalog.serving(name)
-        states = {number: VersionState(ModelState.UNAVAILABLE, reason) for number in files.versions}
-        states |= dict.fromkeys(serving, _ready_despite(reason))
+        states = unloadable(files, self._catalog.serving(name), reason)
         self._catalog.note(name, states, trouble=reason)
-
-    @staticmethod
-    def _states(
-        files: ModelFiles,
-        wanted: Sequence[int],
-        served: Mapping[int, ServedVersion],
-        failures: Mapping[int, ServerError],
-        policy: str,
-    ) -> dict[int, VersionState]:
-        states = {
-            number: VersionState(ModelState.UNAVAILABLE, f"not chosen by 'versions: {policy}'")
-            for number in files.versions
-            if number not in wanted
-        }
-        states |= {
-            number: VersionState(ModelState.UNAVAILABLE, error.message) for number, error in failures.items()
-        }
-        states |= dict.fromkeys(served, VersionState(ModelState.READY))
-        states |= {
-            number: _ready_despite(error.message) for number, error in failures.items() if number in served
-        }
-        return states
-
-
-def _ready_despite(reason: str) -> VersionState:
-    return VersionState(ModelState.READY, f"its newer files do not load, the old ones serve: {reason}")
-
-
-def _describe(policy: VersionPolicy) -> str:
-    if policy.only:
-        return f"[{', '.join(map(str, policy.only))}]"
-    return "all" if policy.latest is None else f"{{latest: {policy.latest}}}"

@@ -314,7 +314,8 @@ def test_one_name_in_two_repositories_is_a_fault(root: Path, tmp_path: Path) -> 
 
     found = scan([root, tmp_path / "more"])
 
-    assert found.models["digits"].fault == "the model appears in two or more repositories"
+    assert found.models["digits"].fault == "model appears in two or more repositories"
+    assert found.models["digits"].versions == {}
 
 
 def test_a_repository_that_is_named_twice_is_one(root: Path) -> None:
