@@ -79,11 +79,14 @@ class LogSettings(logging.Filter):
                 "log_format 'default' is not supported here: this server logs JSON (setting log.format), "
                 "whose times are always ISO8601"
             )
-        # Before it holds: a change that silences the log is its last line.
-        _log.info("log settings changed", **asdict(after))
+        told = self.view.info
+        if told:  # before it holds: a change that silences the log is its last line
+            _log.info("log settings changed", **asdict(after))
         self.view = after
         if self._in_force:
             self._set_levels()
+        if not told:
+            _log.info("log settings changed", **asdict(after))
 
     @contextlib.contextmanager
     def in_force(self) -> Iterator[None]:

@@ -125,6 +125,13 @@ def test_the_change_that_silences_the_log_is_its_last_line(log: Log) -> None:
     assert "error=False" in line
 
 
+def test_the_change_that_ends_the_silence_is_its_first_line(log: Log) -> None:
+    log.settings.update({"info": False})
+    assert log.lines(lambda: log.settings.update({"verbose_level": 1})) == []
+    (line,) = log.lines(lambda: log.settings.update({"info": True}))
+    assert "info=True" in line
+
+
 @pytest.mark.parametrize(
     ("form", "time"),
     [("default", r"\d{4} \d\d:\d\d:\d\d\.\d{6} "), ("ISO8601", r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z ")],
