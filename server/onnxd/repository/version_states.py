@@ -12,7 +12,7 @@ UNLOADED: Final = VersionState(ModelState.UNAVAILABLE, "unloaded")
 
 
 def never_loaded(model: ModelFiles) -> IndexEntry:
-    """A model that nobody has asked for yet: its name, and what is wrong with it if it could not be loaded."""
+    """A model that nobody has asked for yet: its name, and why it could not be loaded if it could not."""
     state = ModelState.UNAVAILABLE if model.fault else None
     return IndexEntry(model.name, None, state, model.fault)
 
