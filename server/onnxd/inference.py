@@ -12,7 +12,7 @@ from onnxd.messages import InferRequest, InferResponse
 from onnxd.protocol.classification import classify_outputs
 from onnxd.protocol.validation import validate
 from onnxd.repository.catalog import Catalog
-from onnxd.repository.served import ServedVersion
+from onnxd.repository.served import Lease, ServedVersion
 from onnxd.tensors import ModelSpec
 from onnxd.units import Seconds
 
@@ -78,7 +78,7 @@ class InferenceService:
         self._settle_deadline(request)
         self._in_flight += 1
         try:
-            with self._catalog.lease(request.model_name, request.model_version) as served:
+            with Lease(self.served(request.model_name, request.model_version)) as served:
                 rows = validate(request, served.spec)
                 names = tuple(output.name for output in request.outputs) or served.output_names
                 outputs = await served.batcher.submit(request, rows, names)
@@ -99,23 +99,30 @@ class InferenceService:
     # What there is to ask.
 
     def served(self, name: str, version: int | None) -> ServedVersion:
-        """What serves, for metadata, configuration and statistics. Raises ModelNotFound, ModelUnavailable."""
-        return self._catalog.find(name, version)
+        """What serves. Raises ModelNotFound, ModelUnavailable, and ServerDraining for what is not known yet:
+        before the first load is over, nothing can be said to be missing."""
+        try:
+            return self._catalog.find(name, version)
+        except ModelNotFound:
+            self._check_started(name)
+            raise
 
     def spec(self, name: str, version: int | None) -> ModelSpec:
-        """What a client may send. Raises ModelNotFound or ModelUnavailable."""
-        return self._catalog.find(name, version).spec
+        """What a client may send. Raises as `served` does."""
+        return self.served(name, version).spec
 
     def versions(self, name: str) -> tuple[int, ...]:
-        """The READY versions, ascending. Raises ModelNotFound or ModelUnavailable."""
-        return self._catalog.versions(name)
+        """The READY versions, ascending. Raises as `served` does."""
+        try:
+            return self._catalog.versions(name)
+        except ModelNotFound:
+            self._check_started(name)
+            raise
 
     def model_ready(self, name: str, version: int | None) -> bool:
         """Whether it would answer now. Raises ModelNotFound for what is not in the repository."""
         try:
-            self._catalog.find(name, version)
-        except ModelNotFound:
-            raise
+            self.served(name, version)
         except Unavailable:
             return False
         return True
@@ -124,8 +131,15 @@ class InferenceService:
         """What the statistics of (name, version) are about; None = all. Raises as `served` does."""
         if name is not None:
             versions = self.versions(name) if version is None else (version,)
-            yield from (self._catalog.find(name, each) for each in versions)
+            yield from (self.served(name, each) for each in versions)
             return
         for known in self._catalog.names():
             served = self._catalog.serving(known)
             yield from (served[number] for number in sorted(served))
+
+    def _check_started(self, name: str) -> None:
+        if not self._serving and not self._draining:
+            raise ServerDraining(
+                f"the server is starting, and does not know yet whether there is a model '{name}'",
+                retry_after_s=1.0,
+            )

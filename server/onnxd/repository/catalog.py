@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from onnxd.errors import ModelNotFound, ModelUnavailable
-from onnxd.repository.served import Lease, ServedVersion
+from onnxd.repository.served import ServedVersion
 
 
 class ModelState(enum.Enum):
@@ -58,16 +58,10 @@ class Catalog:
     def __init__(self) -> None:
         self._models: dict[str, _Model] = {}
 
-    def lease(self, name: str, version: int | None) -> Lease:
-        """A counted hold on a serving version: `with catalog.lease(...) as served`.
-
-        The version that a request begins on is the one it ends on, reload or not. None chooses the highest
-        that is READY. Raises ModelNotFound or ModelUnavailable.
-        """
-        return Lease(self.find(name, version))
-
     def find(self, name: str, version: int | None) -> ServedVersion:
-        """What serves under a name, without a hold on it. Raises as `lease` does."""
+        """What serves under a name; None chooses the highest version that is READY. Whoever uses it over a
+        wait holds it by a Lease. Raises ModelNotFound or ModelUnavailable.
+        """
         model = self._models.get(name)
         if model is not None and model.served:
             served = model.served.get(max(model.served) if version is None else version)

@@ -93,7 +93,8 @@ class ServedVersion:
 
 
 class Lease:
-    """A hold on a serving version: it is not closed before the hold ends."""
+    """A hold on a serving version: `with Lease(served)`. It is not closed before the hold ends, so the version
+    that a request begins on is the one it ends on, reload or not."""
 
     __slots__ = ("_served",)
 
