@@ -1,13 +1,18 @@
-"""The rows of the protocol's table of invalid inputs that are about the server's state, over HTTP."""
+"""The rows of the protocol's table of invalid inputs that are about the server's state."""
 
 import asyncio
 import json
 from pathlib import Path
 from typing import Final
 
+import grpc
 import pytest
+from google.protobuf.message import Message
 
+from onnxd.inference import InferenceConfig, InferenceService
 from onnxd.scheduler.policy import BatchPolicy
+from onnxd_protos import grpc_service_pb2 as pb
+from tests.support.grpc_server import ONES, GrpcCalls, grpc_server, infer_request
 from tests.support.http_server import INFER, http_server
 from tests.support.raw_http import Answer, connect, request_bytes
 from tests.support.server import running_server
@@ -88,3 +93,53 @@ async def test_row_50_a_server_on_its_way_out_takes_no_requests(stopping: Servin
         assert_come_back_later(await server.post(PATH, INFER), "shutting down")
         assert_come_back_later(await server.get("/v2/health/ready"), "not ready")
         assert (await server.get("/v2/health/live")).json() == {"live": True}
+
+
+async def test_row_50_a_server_on_its_way_out_takes_no_calls(stopping: Serving) -> None:
+    async with grpc_server(stopping) as server:
+        await assert_unavailable(
+            server.calls, "ModelInfer", infer_request("identity", {"x": ONES}), "shutting down"
+        )
+        assert not (await server.calls.ask("ServerReady", pb.ServerReadyRequest())).ready
+        assert (await server.calls.ask("ServerLive", pb.ServerLiveRequest())).live
+
+
+@pytest.fixture
+async def starting(stand: Serving) -> Serving:
+    """The same, before its first load is over: `identity` serves already."""
+    return Serving(stand.catalog, InferenceService(stand.catalog, InferenceConfig()), stand.control)
+
+
+async def test_row_50_a_server_that_starts_says_of_no_model_that_it_is_missing(
+    starting: Serving, runner: HoldingRunner
+) -> None:
+    async with http_server(starting) as server, asyncio.TaskGroup() as group:
+        for path in ("/v2/models/late", "/v2/models/late/config", "/v2/models/late/stats"):
+            assert_come_back_later(await server.get(path), "'late'")
+        assert_come_back_later(await server.get("/v2/models/late/ready"), "starting")
+        assert_come_back_later(await server.post("/v2/models/late/infer", INFER), "starting")
+        assert_come_back_later(await server.get("/v2/health/ready"), "not ready")
+        running = group.create_task(server.post(PATH, INFER))
+        await runner.begun.wait()
+        assert [answer.status for answer in await finish(runner, running)] == [200]
+        starting.inference.open()
+        assert (await server.get("/v2/models/late")).status == 404
+
+
+async def test_row_50_nor_does_it_over_grpc(starting: Serving) -> None:
+    async with grpc_server(starting) as server:
+        await assert_unavailable(server.calls, "ModelInfer", infer_request("late", {"x": ONES}), "starting")
+        await assert_unavailable(
+            server.calls, "ModelMetadata", pb.ModelMetadataRequest(name="late"), "starting"
+        )
+        assert not (await server.calls.ask("ModelReady", pb.ModelReadyRequest(name="late"))).ready
+        starting.inference.open()
+        refused = await server.calls.refusal("ModelMetadata", pb.ModelMetadataRequest(name="late"))
+        assert refused.code is grpc.StatusCode.NOT_FOUND
+
+
+async def assert_unavailable(calls: GrpcCalls, name: str, request: Message, phrase: str) -> None:
+    refused = await calls.refusal(name, request)
+    assert refused.code is grpc.StatusCode.UNAVAILABLE
+    assert phrase in refused.details
+    assert "grpc-status-details-bin" in dict(refused.error.trailing_metadata())  # when to come back

@@ -134,7 +134,7 @@ async def test_trace_settings_that_were_read_can_be_written_back(client: Setting
         pytest.param({"trace_level": ["LOUD"]}, "400", "'LOUD'", id="K2-unknown-level"),
         pytest.param({"trace_level": ["off"]}, "400", "'off'", id="K2-level-in-small-letters"),
         pytest.param({"trace_level": ["OFF", "TIMESTAMPS"]}, "400", "alone", id="K2-off-and-on"),
-        pytest.param({"trace_level": ["OFF\nforged"]}, "400", r"OFF\nforged", id="W12-line-break"),
+        pytest.param({"trace_level": ["OFF\nforged"]}, "400", r"OFF\nforged", id="K2-line-break"),
         pytest.param({"trace_level": ["TENSORS"]}, "501", "TENSORS", id="K2-tensors"),
         pytest.param({"log_frequency": "5"}, "501", "log_frequency", id="K2-rotating-files"),
         pytest.param({"log_frequency": "x"}, "400", "log_frequency", id="K2-frequency-that-is-no-number"),

@@ -334,3 +334,26 @@ async def test_the_log_follows_what_clients_set(tmp_path: Path) -> None:
     assert "404" not in rest
     changes = [line for line in rest.splitlines() if "log settings changed" in line]
     assert ["info=True" in line for line in changes] == [False, True]
+
+
+async def test_W12_nothing_that_a_client_sets_forges_a_line_of_the_log(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    forged = "x\r\nforged \x1b[31m\u2028forged"
+    with server_process(tmp_path / "models", tmp_path / "state") as server:
+        port = int(server.http.rpartition(":")[2])
+        for path, change in (
+            ("/v2/trace/setting", {"trace_level": [forged]}),
+            ("/v2/trace/setting", {"trace_rate": forged}),
+            ("/v2/trace/setting", {"trace_file": forged}),
+            ("/v2/logging", {"log_format": forged}),
+            ("/v2/logging", {"log_file": forged}),
+        ):
+            answer = await send(port, "POST", path, json.dumps(change).encode())
+            assert answer.status in (400, 501)
+            assert answer.error.isprintable()
+        server.process.terminate()
+        assert server.process.stderr is not None
+        log = await asyncio.to_thread(server.process.stderr.read)
+    assert log.count("/v2/trace/setting") == 3
+    assert not [line for line in log.splitlines() if line.startswith("forged")]
+    assert "\x1b" not in log
