@@ -93,8 +93,11 @@ class ServedVersion:
 
 
 class Lease:
-    """A hold on a serving version: `with Lease(served)`. It is not closed before the hold ends, so the version
-    that a request begins on is the one it ends on, reload or not."""
+    """A hold on a serving version: `with Lease(served)`.
+
+    It is not closed before the hold ends: the version that a request begins on is the one it ends on, reload
+    or not.
+    """
 
     __slots__ = ("_served",)
 

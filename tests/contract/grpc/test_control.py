@@ -63,7 +63,7 @@ async def test_server_metadata(calls: GrpcCalls, triton: Any) -> None:
         assert answer.name == "onnxd"
         assert answer.version
         assert {"statistics", "classification", "model_repository"} <= set(answer.extensions)
-        assert not {"system_shared_memory", "trace", "sequence"} & set(answer.extensions)
+        assert not {"system_shared_memory", "sequence"} & set(answer.extensions)
 
 
 async def test_model_metadata(calls: GrpcCalls, triton: Any) -> None:
@@ -293,7 +293,7 @@ async def test_control_can_be_switched_off(tmp_path: Path) -> None:
 SERVED = {
     "ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata", "ModelInfer",
     "ModelStreamInfer", "ModelConfig", "ModelStatistics", "RepositoryIndex", "RepositoryModelLoad",
-    "RepositoryModelUnload",
+    "RepositoryModelUnload", "TraceSetting", "LogSettings",
 }  # fmt: skip
 
 
