@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
@@ -192,6 +193,30 @@ async def test_a_model_in_two_repositories_is_neithers(tmp_path: Path, control: 
                 async with connect_to(server) as client:
                     assert await refusal(client.load("twin")) is Kind.INVALID
         assert await entries(server, "twin") == [{"state": "UNAVAILABLE", "reason": reason}]
+
+
+async def test_a_model_that_gets_a_twin_keeps_serving_and_follows_its_files_when_the_twin_is_gone(
+    tmp_path: Path,
+) -> None:
+    roots = (tmp_path / "a", tmp_path / "b")
+    roots[1].mkdir()
+    publish(roots[0], "one", 1, row_constant(1), BATCHED)
+    async with (
+        running_server(roots[0], tmp_path / "state", model_repository=roots) as server,
+        CLIENTS["gRPC"](server) as client,
+    ):
+        publish(roots[1], "one", 1, row_constant(2), BATCHED)
+        assert "two or more repositories" in await server.reason("one", 1)
+        assert await number(client) == 1
+        [entry] = await entries(server, "one")
+        assert (entry["version"], entry["state"]) == ("1", "READY")
+        shutil.rmtree(roots[0] / "one")
+
+        async def is_the_other() -> bool:
+            return await number(client) == 2
+
+        await until(is_the_other)
+        assert await entries(server, "one") == [{"version": "1", **READY}]
 
 
 @pytest.mark.parametrize(
