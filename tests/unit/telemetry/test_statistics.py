@@ -5,7 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onnxd.messages import Timeline
-from onnxd.telemetry.statistics import BatchStatistics, Duration, ModelStatistics, StatisticsSnapshot
+from onnxd.telemetry.statistics import (
+    BatchStatistics,
+    Duration,
+    FailureReason,
+    ModelStatistics,
+    StatisticsSnapshot,
+)
 
 
 def timeline(queued: int, waited: int, stacked: int, inferred: int, split: int) -> Timeline:
@@ -76,8 +82,9 @@ def test_the_last_inference_is_the_time_of_the_last_run_in_milliseconds() -> Non
 
 def test_a_failure_counts_only_as_a_failure() -> None:
     statistics = ModelStatistics()
-    statistics.record_failure(70)
-    assert statistics.snapshot() == StatisticsSnapshot(fail=Duration(1, 70))
+    statistics.record_failure(70, FailureReason.BACKEND)
+    failures = {**dict.fromkeys(FailureReason, 0), FailureReason.BACKEND: 1}
+    assert statistics.snapshot() == StatisticsSnapshot(fail=Duration(1, 70), failures=failures)
 
 
 def test_a_snapshot_does_not_change_afterwards() -> None:
