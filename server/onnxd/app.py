@@ -1,11 +1,12 @@
 """The composition root: opens every part in order and closes them in reverse.
 
-    logging -> tracing -> store -> trial room -> lifecycle -> gRPC -> HTTP -> (serve) -> drain
+    logging -> tracing -> store -> trial room -> lifecycle -> gRPC -> HTTP -> metrics -> (serve) -> drain
 
 Nothing below knows the settings as a whole; each part is given its own.
 """
 
 import asyncio
+import platform
 import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -20,6 +21,7 @@ from onnxd.grpc_frontend.control import ControlCalls
 from onnxd.grpc_frontend.infer import InferCalls
 from onnxd.grpc_frontend.neural import NeuralCalls
 from onnxd.grpc_frontend.server import GrpcFrontend
+from onnxd.http_frontend.metrics import MetricsListener
 from onnxd.http_frontend.server import HttpFrontend
 from onnxd.inference import InferenceService
 from onnxd.repository.catalog import Catalog, IndexEntry, ModelState
@@ -27,11 +29,14 @@ from onnxd.repository.lifecycle import Lifecycle
 from onnxd.repository.loader import Loader
 from onnxd.repository.store import SnapshotStore, default_state_dir
 from onnxd.runtime.memory import calm_collector
-from onnxd.runtime.ort import check_distributions
+from onnxd.runtime.ort import check_distributions, onnxruntime
 from onnxd.runtime.threads import cpu_budget
 from onnxd.runtime.trial import TrialRoom
 from onnxd.settings.server_settings import ServerSettings
 from onnxd.telemetry.logs import logging_to_stderr
+from onnxd.telemetry.metrics import Metrics
+from onnxd.telemetry.observation import Observation
+from onnxd.telemetry.refusals import Refusals
 from onnxd.telemetry.setup import open_tracing
 
 SERVER_NAME: Final = "onnxd"
@@ -47,6 +52,8 @@ class Server:
     grpc: GrpcFrontend
     inference: InferenceService
     lifecycle: Lifecycle
+    metrics: MetricsListener | None
+    """None = metrics are switched off."""
 
 
 async def open_server(settings: ServerSettings, resources: AsyncExitStack) -> Server:
@@ -72,6 +79,8 @@ async def open_server(settings: ServerSettings, resources: AsyncExitStack) -> Se
         )
     )
     inference = InferenceService(catalog, settings.inference)
+    refusals = Refusals()
+    metrics = Metrics(lambda: observe(release, inference, lifecycle, refusals))
     grpc = await resources.enter_async_context(
         GrpcFrontend(
             settings.grpc,
@@ -79,6 +88,7 @@ async def open_server(settings: ServerSettings, resources: AsyncExitStack) -> Se
             infer=InferCalls(inference, tracing, settings.limits),
             control=ControlCalls(inference, lifecycle, SERVER_NAME, release),
             neural=NeuralCalls(inference, settings.simple.model),
+            refusals=refusals,
         )
     )
     http = await resources.enter_async_context(
@@ -92,9 +102,33 @@ async def open_server(settings: ServerSettings, resources: AsyncExitStack) -> Se
             simple_model=settings.simple.model,
             server_name=SERVER_NAME,
             server_version=release,
+            refusals=refusals,
+            metrics=metrics if settings.metrics.enabled else None,
         )
     )
-    return Server(http, grpc, inference, lifecycle)
+    scrapes: MetricsListener | None = None
+    if settings.metrics.enabled:
+        scrapes = await resources.enter_async_context(
+            MetricsListener(metrics, settings.metrics, settings.http, settings.host)
+        )
+    return Server(http, grpc, inference, lifecycle, scrapes)
+
+
+def observe(
+    release: str, inference: InferenceService, lifecycle: Lifecycle, refusals: Refusals
+) -> Observation:
+    """What the parts of the server have seen, for the metrics."""
+    return Observation(
+        build={
+            "version": release,
+            "onnxruntime": onnxruntime.__version__,
+            "python": platform.python_version(),
+        },
+        versions=inference.observe(),
+        in_flight=inference.in_flight,
+        refused=refusals.snapshot(),
+        loads=lifecycle.loads.copy(),
+    )
 
 
 async def serve(settings: ServerSettings, show: Callable[[str], None]) -> None:
@@ -139,6 +173,8 @@ def banner(settings: ServerSettings, server: Server, index: tuple[IndexEntry, ..
     """What was loaded, where it listens, and the next command to try."""
     lines = [f"  HTTP   http://{settings.host}:{server.http.port}"]
     lines.append(f"  gRPC   {settings.host}:{server.grpc.port}")
+    if server.metrics is not None:
+        lines.append(f"  scrape http://{settings.host}:{server.metrics.port or server.http.port}/metrics")
     for entry in index:
         name = entry.name if entry.version is None else f"{entry.name} version {entry.version}"
         state = entry.state.value if entry.state is not None else "not loaded"

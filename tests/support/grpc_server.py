@@ -122,6 +122,7 @@ async def grpc_server(
         infer=InferCalls(stand.inference, tracing or Tracing(), limits or ProtocolLimits()),
         control=ControlCalls(stand.inference, stand.control, "onnxd", "0"),
         neural=NeuralCalls(stand.inference, simple_model),
+        refusals=stand.refusals,
     )
     async with frontend:
         await frontend.announce(serving=True)

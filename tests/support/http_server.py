@@ -9,6 +9,7 @@ from typing import Any
 from onnxd.http_frontend.config import HttpConfig
 from onnxd.http_frontend.server import HttpFrontend
 from onnxd.protocol.limits import ProtocolLimits
+from onnxd.telemetry.metrics import Metrics
 from onnxd.telemetry.tracing import Tracing
 from tests.support.raw_http import Answer, connect, request_bytes
 from tests.support.serving import Serving
@@ -62,6 +63,7 @@ async def http_server(
     limits: ProtocolLimits | None = None,
     tracing: Tracing | None = None,
     host: str = "127.0.0.1",
+    metrics: Metrics | None = None,
 ) -> AsyncIterator[HttpServer]:
     """Listen on a free port while the context lasts."""
     frontend = HttpFrontend(
@@ -74,6 +76,8 @@ async def http_server(
         simple_model="identity",
         server_name="onnxd",
         server_version="0.0.0",
+        refusals=stand.refusals,
+        metrics=metrics,
     )
     async with frontend:
         yield HttpServer(frontend, stand)

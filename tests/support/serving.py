@@ -16,6 +16,7 @@ from onnxd.scheduler.batcher import Batcher
 from onnxd.scheduler.clock import LoopClock
 from onnxd.scheduler.policy import BatchPolicy
 from onnxd.scheduler.runner import Runner, RunResult
+from onnxd.telemetry.refusals import Refusals
 from onnxd.telemetry.statistics import ModelStatistics
 from onnxd.tensors import Array, Datatype, ModelSpec, TensorSpec
 
@@ -167,6 +168,7 @@ class Serving:
     catalog: Catalog
     inference: InferenceService
     control: ScriptedControl
+    refusals: Refusals = field(default_factory=Refusals)
 
     def serve(self, *versions: ServedVersion) -> None:
         """Serve these versions of one model, instead of what served under its name."""

@@ -18,6 +18,7 @@ from onnxd.grpc_frontend.infer import InferCalls
 from onnxd.grpc_frontend.neural import NeuralCalls
 from onnxd.grpc_frontend.reflection import reflection_handlers
 from onnxd.grpc_frontend.streams import Answer, Streams
+from onnxd.telemetry.refusals import Refusals
 from onnxd_protos.services import GRPC_INFERENCE_SERVICE, NEURAL_SERVICE, SERVICES
 
 
@@ -40,13 +41,14 @@ class GrpcFrontend:
         infer: InferCalls,
         control: ControlCalls,
         neural: NeuralCalls,
+        refusals: Refusals,
     ) -> None:
         self._config = config
         self._host = host
         self._infer = infer
         self._control = control
         self._neural = neural
-        self._running = InProgress()
+        self._running = InProgress(refusals)
         self._streams = Streams(config.max_stream_in_flight)
         self._health = Health((GRPC_INFERENCE_SERVICE, NEURAL_SERVICE))
         self._server: grpc.aio.Server | None = None

@@ -4,6 +4,7 @@ from onnxd.http_frontend.call import Route
 from onnxd.http_frontend.health import HealthHandlers
 from onnxd.http_frontend.infer import InferHandlers
 from onnxd.http_frontend.metadata import MetadataHandlers
+from onnxd.http_frontend.metrics import MetricsHandlers
 from onnxd.http_frontend.repository import RepositoryHandlers
 from onnxd.http_frontend.simple import SimpleHandlers
 from onnxd.http_frontend.statistics import StatisticsHandlers
@@ -17,6 +18,7 @@ def routes(
     statistics: StatisticsHandlers,
     repository: RepositoryHandlers,
     simple: SimpleHandlers,
+    metrics: MetricsHandlers | None,
 ) -> tuple[Route, ...]:
     """Method, path, handler, and the operation that a caller must be permitted."""
     model = "/v2/models/{model}"
@@ -41,4 +43,5 @@ def routes(
         Route("POST", "/v2/repository/models/{model}/unload", repository.unload, "unload"),
         Route("GET", "/health", health.healthy, "health"),
         Route("POST", "/infer", simple.infer, "infer"),
+        *(() if metrics is None else (Route("GET", "/metrics", metrics.scrape, "metrics"),)),
     )

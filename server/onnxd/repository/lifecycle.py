@@ -34,7 +34,6 @@ from onnxd.repository.plan import CurrentModel, Load, Refuse, plan, plan_version
 from onnxd.repository.served import ServedVersion
 from onnxd.repository.settle import SettledRepository
 from onnxd.repository.store import Unsettled
-from onnxd.repository.version_policy import VersionPolicy
 from onnxd.repository.watcher import WatchConfig, Watcher
 
 ModelControl = Literal["watch", "explicit", "none"]
@@ -103,6 +102,8 @@ class Lifecycle:
         self._initial: list[_Wish] = []
         self._initial_known = asyncio.Event()
         self._closing = False
+        self.loads: Final = {"success": 0, "failure": 0}
+        """Loads so far, each of all chosen versions of a model, by result."""
         self.started = asyncio.Event()
         """Set when what the repository held at the start is loaded, or has failed with its reason."""
 
@@ -265,11 +266,14 @@ class Lifecycle:
                     if wish.files is not None:
                         async with self._slots:
                             await self._load(name, wish.files, record)
+                        self.loads["success"] += 1
                     else:
                         self._unload(name, forget=wish.forget)
                         if wish.forget and record.next is None:
                             del self._records[name]
                 except ServerError as error:
+                    if not isinstance(error, Unsettled):  # that is tried again without anybody asking
+                        self.loads["failure"] += 1
                     wish.error = error
                 wish.done.set()
         finally:
@@ -324,7 +328,7 @@ class Lifecycle:
         if failures:
             # What served is let go only when the whole new set is up.
             next_served = {**serving, **next_served}
-        states = self._states(files, wanted, next_served, failures, _describe(settings.config.versions))
+        states = self._states(files, wanted, next_served, failures, str(settings.config.versions))
         self._let_go(self._catalog.swap(name, next_served, states))
         if failures:
             raise failures[max(failures)]
@@ -393,9 +397,3 @@ class Lifecycle:
 
 def _ready_despite(reason: str) -> VersionState:
     return VersionState(ModelState.READY, f"its newer files do not load, the old ones serve: {reason}")
-
-
-def _describe(policy: VersionPolicy) -> str:
-    if policy.only:
-        return f"[{', '.join(map(str, policy.only))}]"
-    return "all" if policy.latest is None else f"{{latest: {policy.latest}}}"
