@@ -80,6 +80,6 @@ class MetricsListener:
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.method != "GET":
             return refusal(405, "Method Not Allowed", {"Allow": "GET"})
-        if request.raw_path.partition("?")[0] not in _PATHS:
+        if request.rel_url.raw_path not in _PATHS:
             return web.Response(headers=SERVER_HEADERS, content_type="text/plain")
         return await _answer(self._metrics)
