@@ -258,7 +258,7 @@ async def test_each_error_is_counted_by_its_class_over_both_protocols(stand: Sta
     }
 
 
-async def test_no_name_that_is_merely_asked_for_becomes_a_label(stand: Stand) -> None:
+async def test_B7_no_name_that_is_merely_asked_for_becomes_a_label(stand: Stand) -> None:
     before = (await stand.scrape()).series()
     for number in range(200):
         assert (await stand.http.get(f"/v2/models/nobody{number}")).status == 404
