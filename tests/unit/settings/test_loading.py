@@ -279,3 +279,11 @@ def test_a_file_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
 
     assert faults(file=missing) == [f"{missing}: there is no such file"]
     assert faults(file=tmp_path) == [f"{tmp_path}: expected a file, got a directory"]
+
+
+def test_the_metrics_need_a_port_of_their_own_where_one_is_set() -> None:
+    (fault,) = faults(environment={"ONNXD_METRICS_PORT": "8001"})
+
+    assert fault.startswith("ONNXD_METRICS_PORT: metrics.port: 8001 is the port of another listener too")
+    load(environment={"ONNXD_METRICS_PORT": "8001", "ONNXD_METRICS_ENABLED": "false"})
+    load(environment={"ONNXD_METRICS_PORT": "0", "ONNXD_HTTP_PORT": "0"})
