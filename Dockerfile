@@ -45,7 +45,7 @@ ENV PATH=/opt/onnxd/bin:$PATH \
     ONNXD_LOG_FORMAT=json
 USER 10001
 VOLUME ["/models", "/var/lib/onnxd"]
-EXPOSE 8000 8001
+EXPOSE 8000 8001 8002
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 \
     CMD ["python3", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/v2/health/ready', timeout=2)"]
 ENTRYPOINT ["onnxd"]

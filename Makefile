@@ -21,7 +21,7 @@ $(INSTALLED): requirements/dev.txt requirements/interop.txt pyproject.toml clien
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e protos -e clients -e .
 	touch $@
 
-serve: install  ## serve model_repository/ on 127.0.0.1, HTTP 8000 and gRPC 8001
+serve: install  ## serve model_repository/ on 127.0.0.1: HTTP 8000, gRPC 8001, metrics 8002
 	$(BIN)/onnxd serve
 
 check: lint types imports generated docker-lint  ## everything that needs no server: format, lint, types, contracts

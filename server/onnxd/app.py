@@ -1,11 +1,12 @@
 """The composition root: opens every part in order and closes them in reverse.
 
-    logging -> tracing -> store -> trial room -> lifecycle -> gRPC -> HTTP -> (serve) -> drain
+    logging -> tracing -> store -> trial room -> lifecycle -> gRPC -> HTTP -> metrics -> (serve) -> drain
 
 Nothing below knows the settings as a whole; each part is given its own.
 """
 
 import asyncio
+import platform
 import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -21,6 +22,7 @@ from onnxd.grpc_frontend.infer import InferCalls
 from onnxd.grpc_frontend.neural import NeuralCalls
 from onnxd.grpc_frontend.run_time_settings import SettingCalls
 from onnxd.grpc_frontend.server import GrpcFrontend
+from onnxd.http_frontend.metrics import MetricsListener
 from onnxd.http_frontend.server import HttpFrontend
 from onnxd.inference import InferenceService
 from onnxd.repository.catalog import Catalog, IndexEntry, ModelState
@@ -28,12 +30,15 @@ from onnxd.repository.lifecycle import Lifecycle
 from onnxd.repository.loader import Loader
 from onnxd.repository.store import SnapshotStore, default_state_dir
 from onnxd.runtime.memory import calm_collector
-from onnxd.runtime.ort import check_distributions
+from onnxd.runtime.ort import check_distributions, onnxruntime
 from onnxd.runtime.threads import cpu_budget
 from onnxd.runtime.trial import TrialRoom
 from onnxd.settings.server_settings import ServerSettings
 from onnxd.telemetry.log_settings import LogSettings
 from onnxd.telemetry.logs import log_settings, logging_to_stderr
+from onnxd.telemetry.metrics import Metrics
+from onnxd.telemetry.observation import Observation
+from onnxd.telemetry.refusals import Refusals
 from onnxd.telemetry.run_time_settings import RunTimeSettings
 from onnxd.telemetry.setup import open_tracing
 
@@ -50,6 +55,8 @@ class Server:
     grpc: GrpcFrontend
     inference: InferenceService
     lifecycle: Lifecycle
+    metrics: MetricsListener | None
+    """None = metrics are switched off."""
 
 
 async def open_server(
@@ -81,6 +88,8 @@ async def open_server(
     run_time = RunTimeSettings(
         tracing.settings, log or log_settings(settings.log), by_api=settings.settings_api
     )
+    refusals = Refusals()
+    metrics = Metrics(lambda: observe(release, inference, lifecycle, refusals))
     grpc = await resources.enter_async_context(
         GrpcFrontend(
             settings.grpc,
@@ -89,6 +98,7 @@ async def open_server(
             control=ControlCalls(inference, lifecycle, SERVER_NAME, release),
             neural=NeuralCalls(inference, settings.simple.model),
             settings=SettingCalls(inference, run_time),
+            refusals=refusals,
         )
     )
     http = await resources.enter_async_context(
@@ -103,9 +113,33 @@ async def open_server(
             simple_model=settings.simple.model,
             server_name=SERVER_NAME,
             server_version=release,
+            refusals=refusals,
+            metrics=metrics if settings.metrics.enabled else None,
         )
     )
-    return Server(http, grpc, inference, lifecycle)
+    scrapes: MetricsListener | None = None
+    if settings.metrics.enabled:
+        scrapes = await resources.enter_async_context(
+            MetricsListener(metrics, settings.metrics, settings.http, settings.host)
+        )
+    return Server(http, grpc, inference, lifecycle, scrapes)
+
+
+def observe(
+    release: str, inference: InferenceService, lifecycle: Lifecycle, refusals: Refusals
+) -> Observation:
+    """What the parts of the server have seen, for the metrics."""
+    return Observation(
+        build={
+            "version": release,
+            "onnxruntime": onnxruntime.__version__,
+            "python": platform.python_version(),
+        },
+        versions=inference.observe(),
+        in_flight=inference.in_flight,
+        refused=refusals.snapshot(),
+        loads=lifecycle.loads.copy(),
+    )
 
 
 async def serve(settings: ServerSettings, show: Callable[[str], None], log: LogSettings) -> None:
@@ -150,6 +184,8 @@ def banner(settings: ServerSettings, server: Server, index: tuple[IndexEntry, ..
     """What was loaded, where it listens, and the next command to try."""
     lines = [f"  HTTP   http://{settings.host}:{server.http.port}"]
     lines.append(f"  gRPC   {settings.host}:{server.grpc.port}")
+    if server.metrics is not None:
+        lines.append(f"  scrape http://{settings.host}:{server.metrics.port or server.http.port}/metrics")
     for entry in index:
         name = entry.name if entry.version is None else f"{entry.name} version {entry.version}"
         state = entry.state.value if entry.state is not None else "not loaded"

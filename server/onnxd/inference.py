@@ -13,6 +13,7 @@ from onnxd.protocol.classification import classify_outputs
 from onnxd.protocol.validation import validate
 from onnxd.repository.catalog import Catalog
 from onnxd.repository.served import Lease, ServedVersion
+from onnxd.telemetry.observation import VersionObservation
 from onnxd.tensors import ModelSpec
 from onnxd.units import Seconds
 
@@ -126,6 +127,10 @@ class InferenceService:
         except Unavailable:
             return False
         return True
+
+    def observe(self) -> tuple[VersionObservation, ...]:
+        """What everything that serves has done, for the metrics."""
+        return tuple(served.observe() for served in self.serving(None, None))
 
     def serving(self, name: str | None, version: int | None) -> Iterator[ServedVersion]:
         """What the statistics of (name, version) are about; None = all. Raises as `served` does."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,11 @@ from typing import Any
 import aiohttp
 import pytest
 
+from onnxd.app import drain
+from onnxd.settings.server_settings import ServerSettings
 from tests.support.graphs import add_one, slow_always
-from tests.support.server import publish, server_process
+from tests.support.scraping import Scrape
+from tests.support.server import publish, running_server, server_process
 from tests.support.until import until
 
 
@@ -30,6 +34,7 @@ def test_the_banner_says_what_was_loaded_where_it_listens_and_what_to_try(tmp_pa
             shown += server.process.stderr.readline()
     assert "READY       m version 1" in shown
     assert "UNAVAILABLE broken version 1: model.onnx" in shown
+    assert re.search(r"scrape http://127\.0\.0\.1:\d+/metrics", shown)
     assert f"curl {server.http}/v2/models/m" in shown
 
 
@@ -64,6 +69,18 @@ async def test_requests_in_flight_at_sigterm_are_answered(tmp_path: Path) -> Non
             server.process.send_signal(signal.SIGTERM)
             assert await asyncio.gather(*asked) == [200] * 6
         assert server.process.wait(30) == 0
+
+
+async def test_metrics_are_answered_until_the_drain_is_over(tmp_path: Path) -> None:
+    async with (
+        running_server(repository(tmp_path), tmp_path / "state") as server,
+        aiohttp.ClientSession() as session,
+    ):
+        await drain(ServerSettings(), server.server)
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await session.get(f"{server.http}/metrics")
+        async with session.get(server.metrics) as answer:
+            assert Scrape.of(await answer.text()).value("nv_inference_count", model="m") == 0
 
 
 def test_no_child_process_outlives_the_server(tmp_path: Path) -> None:

@@ -128,6 +128,7 @@ async def grpc_server(
         control=ControlCalls(stand.inference, stand.control, "onnxd", "0"),
         neural=NeuralCalls(stand.inference, simple_model),
         settings=SettingCalls(stand.inference, run_time),
+        refusals=stand.refusals,
     )
     async with frontend:
         await frontend.announce(serving=True)

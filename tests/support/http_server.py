@@ -10,6 +10,7 @@ from onnxd.http_frontend.config import HttpConfig
 from onnxd.http_frontend.server import HttpFrontend
 from onnxd.protocol.limits import ProtocolLimits
 from onnxd.telemetry.log_settings import LogSettings
+from onnxd.telemetry.metrics import Metrics
 from onnxd.telemetry.run_time_settings import RunTimeSettings
 from onnxd.telemetry.tracing import Tracing
 from tests.support.raw_http import Answer, connect, request_bytes
@@ -64,6 +65,7 @@ async def http_server(
     limits: ProtocolLimits | None = None,
     tracing: Tracing | None = None,
     host: str = "127.0.0.1",
+    metrics: Metrics | None = None,
 ) -> AsyncIterator[HttpServer]:
     """Listen on a free port while the context lasts."""
     tracing = tracing or Tracing()
@@ -78,6 +80,8 @@ async def http_server(
         simple_model="identity",
         server_name="onnxd",
         server_version="0.0.0",
+        refusals=stand.refusals,
+        metrics=metrics,
     )
     async with frontend:
         yield HttpServer(frontend, stand)

@@ -15,7 +15,7 @@ from typing import IO, Any, Final
 
 from onnxd.app import Server, open_server
 from onnxd.grpc_frontend.config import GrpcConfig
-from onnxd.http_frontend.config import HttpConfig
+from onnxd.http_frontend.config import HttpConfig, MetricsConfig
 from onnxd.repository.watcher import WatchConfig
 from onnxd.settings.server_settings import ServerSettings
 from tests.support.until import until
@@ -42,6 +42,12 @@ class RunningServer:
     @property
     def grpc(self) -> str:
         return f"127.0.0.1:{self.server.grpc.port}"
+
+    @property
+    def metrics(self) -> str:
+        """What a scraper is told to ask."""
+        assert self.server.metrics is not None
+        return f"http://127.0.0.1:{self.server.metrics.port}/metrics"
 
     async def ready(self, model: str, version: int | None = None) -> None:
         """Wait until a model (or a version of it) serves."""
@@ -80,6 +86,7 @@ async def running_server(repository: Path, state: Path, **changes: Any) -> Async
         state_dir=state,
         http=HttpConfig(port=0),
         grpc=GrpcConfig(port=0),
+        metrics=MetricsConfig(port=0),
         watch=QUICK_WATCH,
     )
     async with AsyncExitStack() as resources:
@@ -129,7 +136,7 @@ def server_process(
     command = [
         sys.executable, "-m", "onnxd", "serve",
         "--model-repository", str(repository), "--state-dir", str(state),
-        "--http-port", "0", "--grpc-port", "0", *arguments,
+        "--http-port", "0", "--grpc-port", "0", "--metrics-port", "0", *arguments,
     ]  # fmt: skip
     process = subprocess.Popen(
         command,

@@ -16,6 +16,9 @@ from onnxd.scheduler.batcher import Batcher
 from onnxd.scheduler.clock import LoopClock
 from onnxd.scheduler.policy import BatchPolicy
 from onnxd.scheduler.runner import Runner, RunResult
+from onnxd.telemetry.instruments import BUILD_PARTS
+from onnxd.telemetry.observation import Observation
+from onnxd.telemetry.refusals import Refusals
 from onnxd.telemetry.statistics import ModelStatistics
 from onnxd.tensors import Array, Datatype, ModelSpec, TensorSpec
 
@@ -167,12 +170,23 @@ class Serving:
     catalog: Catalog
     inference: InferenceService
     control: ScriptedControl
+    refusals: Refusals = field(default_factory=Refusals)
 
     def serve(self, *versions: ServedVersion) -> None:
         """Serve these versions of one model, instead of what served under its name."""
         numbered = {version.spec.version: version for version in versions}
         states = {number: VersionState(ModelState.READY) for number in numbered}
         self.catalog.swap(versions[0].spec.name, numbered, states)
+
+    def observe(self) -> Observation:
+        """What has been seen here, for the metrics."""
+        return Observation(
+            build=dict.fromkeys(BUILD_PARTS, "0"),
+            versions=self.inference.observe(),
+            in_flight=self.inference.in_flight,
+            refused=self.refusals.snapshot(),
+            loads={"success": 0, "failure": 0},
+        )
 
 
 def serving(*versions: ServedVersion, config: InferenceConfig | None = None) -> Serving:

@@ -19,7 +19,7 @@ def command(ctx: click.Context, /, **_: object) -> None:
 
     from onnxd.app import run
     from onnxd.grpc_frontend.server import PortTaken as GrpcPortTaken
-    from onnxd.http_frontend.server import PortTaken as HttpPortTaken
+    from onnxd.http_frontend.listener import PortTaken as HttpPortTaken
     from onnxd.repository.store import StateDirectoryUnusable
     from onnxd.telemetry.setup import TracingUnavailable
 

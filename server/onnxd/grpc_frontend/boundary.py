@@ -45,7 +45,7 @@ def bytes_handler(
     operation = method.path.removeprefix("/")
 
     async def handle(data: bytes, context: Context) -> bytes:
-        call = Call(context, operation)
+        call = Call(context, operation, running.refusals)
         try:
             with running:
                 answer = await serve(data, call)
@@ -76,7 +76,7 @@ def stream_handler(method: Method, serve: Stream, running: InProgress) -> "grpc.
     operation = method.path.removeprefix("/")
 
     async def handle(_: object, context: Context) -> None:
-        call = Call(context, operation)
+        call = Call(context, operation, running.refusals)
         try:
             with running:
                 await serve(call)
@@ -111,7 +111,7 @@ def parse(kind: type[Request], data: bytes) -> Request:
 
 
 def settle(raised: Exception, call: Call) -> Refusal:
-    """What the caller is told of an error; it is logged here, with the traceback if it is a bug of ours."""
+    """What the caller is told of an error. It is counted and logged here, a bug with its traceback."""
     if isinstance(raised, ServerError):
         error = raised
     elif isinstance(raised, MemoryError):
@@ -123,6 +123,7 @@ def settle(raised: Exception, call: Call) -> Refusal:
         number = secrets.token_hex(8)
         _log.error("a call failed", operation=call.operation, request_id=number, exc_info=raised)
         error = ServerError(f"internal error (request id {number})")
+    call.refusals.count(type(error))
     refusal = refusal_of(error)
     outcome: Outcome = "failed" if refusal.status is grpc.StatusCode.INTERNAL else "refused"
     log_call(call, outcome, refusal.status.name, error.message)

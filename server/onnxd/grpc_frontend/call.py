@@ -8,6 +8,8 @@ from types import TracebackType
 
 from grpc.aio import ServicerContext
 
+from onnxd.telemetry.refusals import Refusals
+
 Context = ServicerContext[bytes, bytes]
 
 
@@ -18,6 +20,8 @@ class Call:
     context: Context
     operation: str
     """`inference.GRPCInferenceService/ModelInfer`"""
+    refusals: Refusals
+    """Where it is counted if it ends in an error."""
     received_ns: int = field(default_factory=time.monotonic_ns)
     """time.monotonic_ns() when its message was there, not yet parsed."""
     model: str = ""
@@ -38,13 +42,14 @@ class Call:
 
 
 class InProgress:
-    """Counts the calls whose handlers run: `with in_progress`.
+    """Counts the calls whose handlers run, `with in_progress`, and those that are refused.
 
     grpc.aio's stop returns when the last call has ended on the wire, and its handler may still be about to
     hear that it is cancelled, with holds on models that the repository is about to close.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, refusals: Refusals) -> None:
+        self.refusals = refusals
         self.calls = 0
         self._none_left: asyncio.Future[None] | None = None
 

@@ -19,6 +19,7 @@ from onnxd.grpc_frontend.neural import NeuralCalls
 from onnxd.grpc_frontend.reflection import reflection_handlers
 from onnxd.grpc_frontend.run_time_settings import SettingCalls
 from onnxd.grpc_frontend.streams import Answer, Streams
+from onnxd.telemetry.refusals import Refusals
 from onnxd_protos.services import GRPC_INFERENCE_SERVICE, NEURAL_SERVICE, SERVICES
 
 
@@ -42,6 +43,7 @@ class GrpcFrontend:
         control: ControlCalls,
         neural: NeuralCalls,
         settings: SettingCalls,
+        refusals: Refusals,
     ) -> None:
         self._config = config
         self._host = host
@@ -49,7 +51,7 @@ class GrpcFrontend:
         self._control = control
         self._neural = neural
         self._settings = settings
-        self._running = InProgress()
+        self._running = InProgress(refusals)
         self._streams = Streams(config.max_stream_in_flight)
         self._health = Health((GRPC_INFERENCE_SERVICE, NEURAL_SERVICE))
         self._server: grpc.aio.Server | None = None

@@ -5,6 +5,7 @@ from onnxd.http_frontend.health import HealthHandlers
 from onnxd.http_frontend.infer import InferHandlers
 from onnxd.http_frontend.log_settings import LogSettingHandlers
 from onnxd.http_frontend.metadata import MetadataHandlers
+from onnxd.http_frontend.metrics import MetricsHandlers
 from onnxd.http_frontend.repository import RepositoryHandlers
 from onnxd.http_frontend.simple import SimpleHandlers
 from onnxd.http_frontend.statistics import StatisticsHandlers
@@ -21,6 +22,7 @@ def routes(
     simple: SimpleHandlers,
     trace: TraceSettingHandlers,
     log: LogSettingHandlers,
+    metrics: MetricsHandlers | None,
 ) -> tuple[Route, ...]:
     """Method, path, handler, and the operation that a caller must be permitted."""
     model = "/v2/models/{model}"
@@ -51,4 +53,5 @@ def routes(
         Route("POST", "/v2/logging", log.update, "log"),
         Route("GET", "/health", health.healthy, "health"),
         Route("POST", "/infer", simple.infer, "infer"),
+        *(() if metrics is None else (Route("GET", "/metrics", metrics.scrape, "metrics"),)),
     )

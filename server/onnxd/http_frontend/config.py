@@ -1,4 +1,4 @@
-"""What an operator can set about the HTTP listener."""
+"""What an operator can set about the HTTP listeners."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -32,3 +32,13 @@ class HttpConfig:
     """Chunks of one body with chunked transfer coding: tiny chunks cost time, not memory."""
     backlog: Annotated[int, Gt(0)] = 1024
     """Connections that the system may hold for the server to accept."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsConfig:
+    """The metrics for Prometheus: GET /metrics on the HTTP port, and on a port of their own."""
+
+    enabled: bool = True
+    """Whether there are any; with false, neither port answers."""
+    port: Annotated[int, Ge(0), Le(65535)] | None = None
+    """The port of their own; unset = 8002 unless another program has it, 0 = any that is free."""

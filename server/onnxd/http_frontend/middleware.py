@@ -10,13 +10,14 @@ from typing import Final
 import structlog
 from aiohttp import HttpVersion10, HttpVersion11, web
 
-from onnxd.errors import ServerError
+from onnxd.errors import MalformedPayload, NotFound, NotSupported, ServerError, Unavailable
 from onnxd.http_frontend.call import Call, Route
 from onnxd.http_frontend.errors import CLIENT_GONE, refusal, response_to
 from onnxd.http_frontend.router import Router
 from onnxd.protocol.names import check_model_name, parse_version
 from onnxd.security.origin import check_origin
 from onnxd.telemetry.access import Outcome, log_access
+from onnxd.telemetry.refusals import Refusals
 
 ADMIN_OPERATIONS: Final = frozenset({"load", "unload", "trace", "log"})
 """Operations that change what the server does; a browser must not be talked into them."""
@@ -27,10 +28,11 @@ _log = structlog.get_logger(__name__)
 class Boundary:
     """What aiohttp calls for every request that it could parse."""
 
-    def __init__(self, routes: Iterable[Route], host: str) -> None:
+    def __init__(self, routes: Iterable[Route], host: str, refusals: Refusals) -> None:
         """`host` is the address that is listened on, against which admin requests are checked."""
         self._router = Router(routes)
         self._host = host
+        self._refusals = refusals
         self.draining = False
         """Whether answers ask their clients to connect elsewhere next time."""
 
@@ -39,8 +41,13 @@ class Boundary:
         error = ""
         try:
             admitted = self._admit(call)
-            response = await admitted.handler(call) if isinstance(admitted, Route) else admitted
+            if isinstance(admitted, Route):
+                response = await admitted.handler(call)
+            else:
+                self._refusals.count(NotFound if admitted.status == 404 else NotSupported)
+                response = admitted
         except ServerError as raised:
+            self._refusals.count(type(raised))
             error = raised.message
             response = response_to(raised)
         except asyncio.CancelledError:
@@ -48,12 +55,15 @@ class Boundary:
             raise
         except (ConnectionError, web.RequestPayloadError) as raised:
             # Either the client is gone, and nobody reads this, or the framing of its body broke.
+            self._refusals.count(MalformedPayload)
             error = str(raised)
             response = refusal(400, "the request's body broke off, or its framing is not well-formed")
         except MemoryError:
+            self._refusals.count(Unavailable)
             error = "no memory for this request now; try again later, or send less at once"
             response = refusal(503, error, {"Retry-After": "1"})
         except Exception:  # whatever it is, it is our bug, and the client must not read it
+            self._refusals.count(ServerError)
             response, error = _opaque(call)
         if error and request.writer.output_size > 0:
             # A refusal now would land in the middle of the answer: the connection ends instead.

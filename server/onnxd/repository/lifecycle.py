@@ -109,6 +109,8 @@ class Lifecycle:
         self._initial: list[_Wish] = []
         self._initial_known = asyncio.Event()
         self._closing = False
+        self.loads: Final = {"success": 0, "failure": 0}
+        """Loads so far, each of all chosen versions of a model, by result."""
         self.started = asyncio.Event()
         """Set when what the repository held at the start is loaded, or has failed with its reason."""
 
@@ -271,11 +273,14 @@ class Lifecycle:
                     if wish.files is not None:
                         async with self._slots:
                             await self._load(name, wish.files, record)
+                        self.loads["success"] += 1
                     else:
                         self._unload(name, forget=wish.forget)
                         if wish.forget and record.next is None:
                             del self._records[name]
                 except ServerError as error:
+                    if not isinstance(error, Unsettled):  # that is tried again without anybody asking
+                        self.loads["failure"] += 1
                     wish.error = error
                 wish.done.set()
         finally:

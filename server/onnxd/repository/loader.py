@@ -143,6 +143,7 @@ class Loader:
                 statistics=statistics,
                 report=report,
                 resources=resources.pop_all(),
+                instances=instances,
             )
 
     def _read_settings(self, files: ModelFiles) -> ModelSettings:

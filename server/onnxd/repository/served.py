@@ -1,14 +1,17 @@
 """One version of a model while it serves, and the counted hold that a request has on it."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final
+from typing import Final, Protocol
 
 from onnxd.protocol.documents import ConfigView
 from onnxd.repository.config import ModelConfig
+from onnxd.runtime.placement import Placement
 from onnxd.scheduler.batcher import Batcher
+from onnxd.telemetry.observation import VersionObservation
 from onnxd.telemetry.statistics import ModelStatistics
 from onnxd.tensors import ModelSpec
 
@@ -25,6 +28,13 @@ class LoadReport:
     load_s: float
     peak_bytes: int
     """Memory that the rehearsal's process needed at most."""
+
+
+class Placed(Protocol):
+    """What there is to see of an instance."""
+
+    @property
+    def placement(self) -> Placement: ...
 
 
 class ServedVersion:
@@ -44,7 +54,9 @@ class ServedVersion:
         statistics: ModelStatistics,
         report: LoadReport,
         resources: AsyncExitStack,
+        instances: Sequence[Placed] = (),
     ) -> None:
+        """`instances`: those that the batcher runs on, to look at."""
         self.spec: Final = spec
         self.config: Final = config
         self.identity: Final = identity
@@ -55,6 +67,7 @@ class ServedVersion:
         self.output_names: Final = tuple(output.name for output in spec.outputs)
         self.leases = 0
         self._resources = resources
+        self._instances = instances
         self._unused: asyncio.Event | None = None
 
     def config_view(self) -> ConfigView:
@@ -70,6 +83,21 @@ class ServedVersion:
             max_queue_size=batching.max_queue_size,
             default_timeout_us=round(batching.default_timeout * 1e6),
             file=self.config.file,
+        )
+
+    def observe(self) -> VersionObservation:
+        """What it has done and is doing, for the metrics."""
+        placements = {place.value: 0 for place in Placement}
+        for instance in self._instances:
+            placements[instance.placement.value] += 1
+        return VersionObservation(
+            model=self.spec.name,
+            version=self.spec.version,
+            statistics=self.statistics.snapshot(),
+            pending=self.batcher.waiting_requests,
+            busy=self.batcher.running,
+            placements=placements,
+            load_s=self.report.load_s,
         )
 
     async def retire(self, *, drain_s: float = DRAIN_S) -> None:

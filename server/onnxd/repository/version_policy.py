@@ -28,6 +28,12 @@ class VersionPolicy:
             return tuple(version for version in versions if version in self.only)
         return tuple(versions if self.latest is None else versions[-self.latest :])
 
+    def __str__(self) -> str:
+        """As config.yaml writes it."""
+        if self.only:
+            return f"[{', '.join(map(str, self.only))}]"
+        return "all" if self.latest is None else f"{{latest: {self.latest}}}"
+
 
 ALL_VERSIONS: Final = VersionPolicy(latest=None)
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
-from onnxd.errors import DeadlineExceeded, ModelUnavailable, QueueFull, QueueTimeout
+from onnxd.errors import DeadlineExceeded, ModelUnavailable, QueueFull, QueueTimeout, ServerError
 from onnxd.messages import InferRequest
 from onnxd.scheduler.batch import split, stack
 from onnxd.scheduler.clock import Clock, Timer
@@ -19,7 +19,7 @@ from onnxd.scheduler.deadlines import Deadlines
 from onnxd.scheduler.policy import BatchPolicy, Cut, decide, retry_after_s
 from onnxd.scheduler.queue import BucketKey, Item, RequestQueue, bucket_key
 from onnxd.scheduler.runner import Runner, RunResult
-from onnxd.telemetry.statistics import ModelStatistics
+from onnxd.telemetry.statistics import FailureReason, ModelStatistics
 from onnxd.tensors import Array
 
 _ONE_BUCKET: Final[BucketKey] = ()
@@ -81,7 +81,7 @@ class Batcher:
         try:
             self._admit(request, now_s)
         except Exception:
-            self._statistics.record_failure(time.monotonic_ns() - request.timeline.queue_start_ns)
+            self._count_failure(request, FailureReason.REJECTED)
             raise
         item = Item(
             request=request,
@@ -98,6 +98,9 @@ class Batcher:
             return await item.future
         except asyncio.CancelledError:
             self._queue.discard(item)
+            # Not cancelled: it had its answer, or its error, and was counted, before the caller left.
+            if item.future.cancelled():
+                self._count_failure(request, FailureReason.CANCELED)
             raise
         finally:
             self._deadlines.forget(item)
@@ -115,7 +118,8 @@ class Batcher:
         if self._delay_timer is not None:
             self._delay_timer.cancel()
         for item in self._queue.take_all():
-            self._fail(item, ModelUnavailable(f"model '{self._model}' {reason}", retry_after_s=1.0))
+            unavailable = ModelUnavailable(f"model '{self._model}' {reason}", retry_after_s=1.0)
+            self._fail(item, unavailable, FailureReason.REJECTED)
 
     def _admit(self, request: InferRequest, now_s: float) -> None:
         if self._closed_because is not None:
@@ -164,10 +168,16 @@ class Batcher:
                     f"than its queue timeout allows; raise `timeout` or try again",
                     retry_after_s=1.0,
                 ),
+                FailureReason.REJECTED,
             )
         elif deadline_s is not None and deadline_s <= now_s:
-            where = "waiting for" if self._queue.discard(item) else "running"
-            self._fail(item, DeadlineExceeded(f"the request's deadline passed while {where} '{self._model}'"))
+            waited = self._queue.discard(item)
+            where = "waiting for" if waited else "running"
+            self._fail(
+                item,
+                DeadlineExceeded(f"the request's deadline passed while {where} '{self._model}'"),
+                FailureReason.REJECTED if waited else FailureReason.CANCELED,
+            )
         elif deadline_s is not None:
             # The queue timeout has nothing to say of a run in progress; the deadline has.
             self._deadlines.watch(item, deadline_s)
@@ -230,7 +240,8 @@ class Batcher:
         except MemoryError:
             self._idle.append(runner)
             for item in items:
-                self._fail(item, ModelUnavailable(f"no memory for a batch of {rows} rows", retry_after_s=1.0))
+                unavailable = ModelUnavailable(f"no memory for a batch of {rows} rows", retry_after_s=1.0)
+                self._fail(item, unavailable, FailureReason.OTHER)
             return
         try:
             runner.start(inputs, items[0].outputs, partial(self._finished, runner, items, rows))
@@ -269,8 +280,10 @@ class Batcher:
             timeline.infer_end_ns = result.end_ns
             timeline.compute_end_ns = end_ns
         if error is not None:
+            # A run, or the split of its outputs, that knows why it failed says so with a ServerError.
+            reason = FailureReason.BACKEND if isinstance(error, ServerError) else FailureReason.OTHER
             for item in items:
-                self._fail(item, error)
+                self._fail(item, error, reason)
             return
         start_ns = items[0].request.timeline.compute_start_ns
         self._statistics.record_batch(
@@ -278,16 +291,20 @@ class Batcher:
         )
         for item, answer in zip(items, answers, strict=True):
             if not item.future.done():
-                self._statistics.record_success(item.request.timeline, item.rows)
+                self._statistics.record_success(item.request.timeline, item.rows, item.request.byte_size)
                 item.future.set_result(answer)
 
-    def _fail(self, item: Item, error: Exception) -> None:
+    def _fail(self, item: Item, error: Exception, reason: FailureReason) -> None:
         if not item.future.done():
-            self._statistics.record_failure(time.monotonic_ns() - item.request.timeline.queue_start_ns)
+            self._count_failure(item.request, reason)
             item.future.set_exception(error)
+
+    def _count_failure(self, request: InferRequest, reason: FailureReason) -> None:
+        self._statistics.record_failure(time.monotonic_ns() - request.timeline.queue_start_ns, reason)
 
     def _break(self, fault: Exception, items: Sequence[Item]) -> None:
         """A bug of ours: this model stops, with its reason; the others go on. The loop logs the traceback."""
         self._close(f"stopped after an internal error ({type(fault).__name__}); load it again")
         for item in items:
-            self._fail(item, ModelUnavailable(f"model '{self._model}' {self._closed_because}"))
+            unavailable = ModelUnavailable(f"model '{self._model}' {self._closed_because}")
+            self._fail(item, unavailable, FailureReason.OTHER)

@@ -12,6 +12,11 @@ def contradictions(settings: ServerSettings) -> Iterator[tuple[SettingPath, Sett
     if settings.http.port == settings.grpc.port != 0:
         text = f"{settings.grpc.port} is the port of the other listener too; HTTP and gRPC need one each"
         yield grpc, http, text
+    if settings.metrics.enabled and settings.metrics.port:
+        for other, port in ((http, settings.http.port), (grpc, settings.grpc.port)):
+            if port == settings.metrics.port:
+                text = f"{port} is the port of another listener too; the metrics need one of their own"
+                yield ("metrics", "port"), other, text
     if settings.load_model and settings.model_control != "explicit":
         control = settings.model_control
         text = f"needs model_control explicit; with {control}, every model is loaded at the start anyway"

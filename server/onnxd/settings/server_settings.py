@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar
 from pydantic import ConfigDict, Field
 
 from onnxd.grpc_frontend.config import GrpcConfig
-from onnxd.http_frontend.config import HttpConfig
+from onnxd.http_frontend.config import HttpConfig, MetricsConfig
 from onnxd.inference import InferenceConfig
 from onnxd.protocol.limits import ProtocolLimits
 from onnxd.repository.lifecycle import ModelControl
@@ -61,9 +61,10 @@ class ServerSettings:
     state_dir: Path | None = None
     """Where the server keeps its own files; unset = onnxd in $XDG_STATE_HOME, or in ~/.local/state."""
     host: NonEmptyText = "127.0.0.1"
-    """The address that both listeners bind; 0.0.0.0 = every interface, for anyone who can reach it."""
+    """The address that all listeners bind; 0.0.0.0 = every interface, for anyone who can reach it."""
     http: HttpConfig = field(default_factory=HttpConfig)
     grpc: GrpcConfig = field(default_factory=GrpcConfig)
+    metrics: MetricsConfig = field(default_factory=MetricsConfig)
     simple: SimpleConfig = field(default_factory=SimpleConfig)
     watch: WatchConfig = field(default_factory=WatchConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)

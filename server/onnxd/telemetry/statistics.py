@@ -1,14 +1,38 @@
-"""What one served version has done since it was loaded: the counters behind the statistics extension.
+"""What one served version has done since it was loaded: the counters behind the statistics extension and the
+metrics.
 
 Plain integers that only the event loop's thread touches, so nothing is locked and recording costs a few
-additions. A reload makes a new object; the counters of the old version end with it.
+additions. A reload makes a new object; the counters of the old version end with it. What is read of them is
+frozen, and merges: a later server of several processes adds up what each has counted.
 """
 
+import enum
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
+from typing import Final, Self
 
 from onnxd.messages import Timeline
+from onnxd.telemetry.histogram import BYTES_BOUNDS, DURATION_BOUNDS_NS, ROWS_BOUNDS, HistogramSnapshot
+
+_NO_TIMES: Final = HistogramSnapshot.empty(DURATION_BOUNDS_NS)
+_NO_SIZES: Final = HistogramSnapshot.empty(BYTES_BOUNDS)
+
+
+class FailureReason(enum.Enum):
+    """Why a request that had come to a model's queue was not answered, in Triton's words."""
+
+    REJECTED = "REJECTED"
+    """It never ran: the queue was full, its time in the queue or its deadline was over, the model closed."""
+    CANCELED = "CANCELED"
+    """Nobody waits for the answer any more: the caller left, or its deadline passed while the model ran."""
+    BACKEND = "BACKEND"
+    """The run of the model ended in an error."""
+    OTHER = "OTHER"
+    """No memory for the batch, or a bug of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +41,9 @@ class Duration:
 
     count: int = 0
     ns: int = 0
+
+    def merged(self, other: Self) -> Self:
+        return type(self)(self.count + other.count, self.ns + other.ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +55,18 @@ class BatchStatistics:
     compute_input: Duration
     compute_infer: Duration
     compute_output: Duration
+
+    def merged(self, other: Self) -> Self:
+        return type(self)(
+            self.batch_size,
+            self.compute_input.merged(other.compute_input),
+            self.compute_infer.merged(other.compute_infer),
+            self.compute_output.merged(other.compute_output),
+        )
+
+
+def _no_failures() -> Mapping[FailureReason, int]:
+    return dict.fromkeys(FailureReason, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +88,48 @@ class StatisticsSnapshot:
     compute_output: Duration = Duration()
     batches: tuple[BatchStatistics, ...] = ()
     """By batch size, ascending."""
+    failures: Mapping[FailureReason, int] = field(default_factory=_no_failures)
+    """How many failed for each reason; all reasons are there."""
+    request_times: HistogramSnapshot = _NO_TIMES
+    """The requests behind `success`, in nanoseconds."""
+    queue_times: HistogramSnapshot = _NO_TIMES
+    compute_times: HistogramSnapshot = _NO_TIMES
+    """All three parts of the execution together."""
+    request_bytes: HistogramSnapshot = _NO_SIZES
 
+    def batch_rows(self) -> HistogramSnapshot:
+        """The executions by their rows."""
+        counts = [0] * (len(ROWS_BOUNDS) + 1)
+        rows = 0
+        for batch in self.batches:
+            executions = batch.compute_infer.count
+            counts[bisect_left(ROWS_BOUNDS, batch.batch_size)] += executions
+            rows += batch.batch_size * executions
+        return HistogramSnapshot(ROWS_BOUNDS, tuple(counts), rows)
 
-class _Sum:
-    """A Duration while it grows."""
-
-    __slots__ = ("count", "ns")
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.ns = 0
-
-    def add(self, ns: int) -> None:
-        self.count += 1
-        self.ns += ns
-
-    def frozen(self) -> Duration:
-        return Duration(self.count, self.ns)
+    def merged(self, other: Self) -> Self:
+        """What one set of counters would say that had seen what both have."""
+        batches: dict[int, BatchStatistics] = {}
+        for batch in chain(self.batches, other.batches):
+            known = batches.get(batch.batch_size)
+            batches[batch.batch_size] = batch if known is None else known.merged(batch)
+        return type(self)(
+            last_inference_ms=max(self.last_inference_ms, other.last_inference_ms),
+            inference_count=self.inference_count + other.inference_count,
+            execution_count=self.execution_count + other.execution_count,
+            success=self.success.merged(other.success),
+            fail=self.fail.merged(other.fail),
+            queue=self.queue.merged(other.queue),
+            compute_input=self.compute_input.merged(other.compute_input),
+            compute_infer=self.compute_infer.merged(other.compute_infer),
+            compute_output=self.compute_output.merged(other.compute_output),
+            batches=tuple(batches[size] for size in sorted(batches)),
+            failures={why: self.failures[why] + other.failures[why] for why in FailureReason},
+            request_times=self.request_times.merged(other.request_times),
+            queue_times=self.queue_times.merged(other.queue_times),
+            compute_times=self.compute_times.merged(other.compute_times),
+            request_bytes=self.request_bytes.merged(other.request_bytes),
+        )
 
 
 class _Compute:
@@ -101,30 +165,46 @@ class ModelStatistics:
         self._last_inference_ms = 0
         self._inference_count = 0
         self._execution_count = 0
-        self._success = _Sum()
-        self._fail = _Sum()
-        self._queue = _Sum()
-        self._compute = _Compute()
+        self._success_ns = 0
+        self._queue_ns = 0
+        self._input_ns = 0
+        self._infer_ns = 0
+        self._output_ns = 0
+        self._fail_ns = 0
+        self._failures = dict.fromkeys(FailureReason, 0)
+        self._bytes = 0
+        self._request_times = [0] * (len(DURATION_BOUNDS_NS) + 1)
+        self._queue_times = self._request_times.copy()
+        self._compute_times = self._request_times.copy()
+        self._request_bytes = [0] * (len(BYTES_BOUNDS) + 1)
         self._batches: dict[int, _Compute] = {}
 
-    def record_success(self, timeline: Timeline, rows: int) -> None:
-        """One request was answered; `rows` is 1 for a model that does not batch.
+    def record_success(self, timeline: Timeline, rows: int, byte_size: int = 0) -> None:
+        """One request of `byte_size` bytes was answered; `rows` is 1 for a model that does not batch.
 
         The timeline must be complete from queue_start_ns to compute_end_ns. Each request of a batch gets
         the whole batch's compute durations.
         """
+        # Written out rather than divided into helpers: every request pays for each call made here.
+        queued, taken, ended = timeline.queue_start_ns, timeline.compute_start_ns, timeline.compute_end_ns
+        began, finished = timeline.infer_start_ns, timeline.infer_end_ns
+        bounds = DURATION_BOUNDS_NS
         self._inference_count += rows
-        self._success.add(timeline.compute_end_ns - timeline.queue_start_ns)
-        self._queue.add(timeline.compute_start_ns - timeline.queue_start_ns)
-        self._compute.add(
-            timeline.infer_start_ns - timeline.compute_start_ns,
-            timeline.infer_end_ns - timeline.infer_start_ns,
-            timeline.compute_end_ns - timeline.infer_end_ns,
-        )
+        self._success_ns += ended - queued
+        self._queue_ns += taken - queued
+        self._input_ns += began - taken
+        self._infer_ns += finished - began
+        self._output_ns += ended - finished
+        self._bytes += byte_size
+        self._request_times[bisect_left(bounds, ended - queued)] += 1
+        self._queue_times[bisect_left(bounds, taken - queued)] += 1
+        self._compute_times[bisect_left(bounds, ended - taken)] += 1
+        self._request_bytes[bisect_left(BYTES_BOUNDS, byte_size)] += 1
 
-    def record_failure(self, duration_ns: int) -> None:
-        """One request failed, `duration_ns` after it came in: refused, timed out, or failed while running."""
-        self._fail.add(duration_ns)
+    def record_failure(self, duration_ns: int, reason: FailureReason) -> None:
+        """One request failed, `duration_ns` after it had come to the queue."""
+        self._failures[reason] += 1
+        self._fail_ns += duration_ns
 
     def record_batch(self, rows: int, input_ns: int, infer_ns: int, output_ns: int) -> None:
         """The model ran once, on `rows` rows together (1 for a model that does not batch)."""
@@ -137,18 +217,26 @@ class ModelStatistics:
 
     def snapshot(self) -> StatisticsSnapshot:
         """The counters now; later recording does not change it."""
-        compute_input, compute_infer, compute_output = self._compute.frozen()
+        # Every answered request is in each of its histograms once, so none is counted apart from them.
+        succeeded = partial(Duration, sum(self._request_times))
+        times = partial(HistogramSnapshot, DURATION_BOUNDS_NS)
+        compute_ns = self._input_ns + self._infer_ns + self._output_ns
         return StatisticsSnapshot(
             last_inference_ms=self._last_inference_ms,
             inference_count=self._inference_count,
             execution_count=self._execution_count,
-            success=self._success.frozen(),
-            fail=self._fail.frozen(),
-            queue=self._queue.frozen(),
-            compute_input=compute_input,
-            compute_infer=compute_infer,
-            compute_output=compute_output,
+            success=succeeded(self._success_ns),
+            fail=Duration(sum(self._failures.values()), self._fail_ns),
+            queue=succeeded(self._queue_ns),
+            compute_input=succeeded(self._input_ns),
+            compute_infer=succeeded(self._infer_ns),
+            compute_output=succeeded(self._output_ns),
             batches=tuple(
                 BatchStatistics(rows, *batch.frozen()) for rows, batch in sorted(self._batches.items())
             ),
+            failures=self._failures.copy(),
+            request_times=times(tuple(self._request_times), self._success_ns),
+            queue_times=times(tuple(self._queue_times), self._queue_ns),
+            compute_times=times(tuple(self._compute_times), compute_ns),
+            request_bytes=HistogramSnapshot(BYTES_BOUNDS, tuple(self._request_bytes), self._bytes),
         )

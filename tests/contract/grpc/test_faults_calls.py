@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from onnxd.grpc_frontend.boundary import stream_handler, unary_handler
 from onnxd.grpc_frontend.call import Call, InProgress
 from onnxd.inference import InferenceConfig
+from onnxd.telemetry.refusals import Refusals
 from onnxd.tensors import Array
 from onnxd_protos import grpc_service_pb2 as pb
 from onnxd_protos.services import GRPC_INFERENCE_SERVICE, SERVICES
@@ -114,9 +115,11 @@ async def faulty_stream(_: Call) -> None:
 async def test_a_handler_that_raises(streamed: bool) -> None:
     methods = SERVICES[GRPC_INFERENCE_SERVICE]
     handlers = {
-        "ServerReady": unary_handler(methods["ServerReady"], faulty_unary, InProgress()),
-        "ModelStreamInfer": stream_handler(methods["ModelStreamInfer"], faulty_stream, InProgress()),
-        "ServerLive": unary_handler(methods["ServerLive"], live, InProgress()),
+        "ServerReady": unary_handler(methods["ServerReady"], faulty_unary, InProgress(Refusals())),
+        "ModelStreamInfer": stream_handler(
+            methods["ModelStreamInfer"], faulty_stream, InProgress(Refusals())
+        ),
+        "ServerLive": unary_handler(methods["ServerLive"], live, InProgress(Refusals())),
     }
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(GRPC_INFERENCE_SERVICE, handlers)])

@@ -153,7 +153,8 @@ def test_all_faults_of_all_sources_are_told_at_once(file: Path) -> None:
         f"{file}:2:9: http.port: expected an integer from 0 to 65535, got 99999",
         f"{file}:3:3: http.prot: unknown key; did you mean port?",
         f"{file}:4:1: nonsense: unknown key; the keys here are model_repository, model_control, "
-        "model_control_api, settings_api, load_model, state_dir, host, http, grpc, simple, watch, inference, "
+        "model_control_api, settings_api, load_model, state_dir, host, http, grpc, metrics, simple, watch, "
+        "inference, "
         "trial, limits, tracing, log, drain",
         "ONNXD_GRPC_PROT: unknown variable; did you mean ONNXD_GRPC_PORT?",
         "ONNXD_LOG_LEVEL: expected one of debug, info, warning, error, got 'dbug'; did you mean debug?",
@@ -279,3 +280,11 @@ def test_a_file_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
 
     assert faults(file=missing) == [f"{missing}: there is no such file"]
     assert faults(file=tmp_path) == [f"{tmp_path}: expected a file, got a directory"]
+
+
+def test_the_metrics_need_a_port_of_their_own_where_one_is_set() -> None:
+    (fault,) = faults(environment={"ONNXD_METRICS_PORT": "8001"})
+
+    assert fault.startswith("ONNXD_METRICS_PORT: metrics.port: 8001 is the port of another listener too")
+    load(environment={"ONNXD_METRICS_PORT": "8001", "ONNXD_METRICS_ENABLED": "false"})
+    load(environment={"ONNXD_METRICS_PORT": "0", "ONNXD_HTTP_PORT": "0"})

@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onnxd.messages import Timeline
-from onnxd.telemetry.statistics import BatchStatistics, Duration, ModelStatistics, StatisticsSnapshot
+from onnxd.telemetry.histogram import HistogramSnapshot
+from onnxd.telemetry.statistics import (
+    BatchStatistics,
+    Duration,
+    FailureReason,
+    ModelStatistics,
+    StatisticsSnapshot,
+)
 
 
 def timeline(queued: int, waited: int, stacked: int, inferred: int, split: int) -> Timeline:
@@ -76,8 +83,9 @@ def test_the_last_inference_is_the_time_of_the_last_run_in_milliseconds() -> Non
 
 def test_a_failure_counts_only_as_a_failure() -> None:
     statistics = ModelStatistics()
-    statistics.record_failure(70)
-    assert statistics.snapshot() == StatisticsSnapshot(fail=Duration(1, 70))
+    statistics.record_failure(70, FailureReason.BACKEND)
+    failures = {**dict.fromkeys(FailureReason, 0), FailureReason.BACKEND: 1}
+    assert statistics.snapshot() == StatisticsSnapshot(fail=Duration(1, 70), failures=failures)
 
 
 def test_a_snapshot_does_not_change_afterwards() -> None:
@@ -110,3 +118,50 @@ def test_a_batch_of_one_request_has_its_rows(rows: int) -> None:
     statistics = ModelStatistics()
     statistics.record_batch(rows, 1, 1, 1)
     assert [batch.batch_size for batch in statistics.snapshot().batches] == [rows]
+
+
+def test_each_answered_request_is_in_every_histogram() -> None:
+    statistics = ModelStatistics()
+    # 0.3 ms, of which 0.2 ms in the queue; and 20 s, which is beyond every bound.
+    statistics.record_success(timeline(0, 200_000, 20_000, 70_000, 10_000), rows=1, byte_size=256)
+    statistics.record_success(timeline(0, 0, 0, 20_000_000_000, 0), rows=1, byte_size=257)
+    snapshot = statistics.snapshot()
+    assert buckets(snapshot.request_times) == {500_000: 1, None: 1}
+    assert buckets(snapshot.queue_times) == {100_000: 1, 250_000: 1}
+    assert buckets(snapshot.compute_times) == {100_000: 1, None: 1}
+    assert buckets(snapshot.request_bytes) == {256: 1, 1024: 1}
+
+
+def test_a_histograms_total_is_that_of_the_durations_beside_it() -> None:
+    statistics = ModelStatistics()
+    statistics.record_success(timeline(0, 5, 10, 100, 20), rows=1, byte_size=30)
+    statistics.record_success(timeline(0, 7, 11, 110, 22), rows=1, byte_size=12)
+    snapshot = statistics.snapshot()
+    assert snapshot.request_times.total == snapshot.success.ns
+    assert snapshot.queue_times.total == snapshot.queue.ns
+    compute = snapshot.compute_input.ns + snapshot.compute_infer.ns + snapshot.compute_output.ns
+    assert snapshot.compute_times.total == compute
+    assert snapshot.request_bytes.total == 42
+
+
+def test_the_rows_of_runs_are_a_histogram_too() -> None:
+    statistics = ModelStatistics()
+    for rows in (1, 3, 8, 8, 5000):
+        statistics.record_batch(rows, 1, 1, 1)
+    histogram = statistics.snapshot().batch_rows()
+    assert buckets(histogram) == {1: 1, 4: 1, 8: 2, None: 1}
+    assert (histogram.count, histogram.total) == (5, 5020)
+
+
+def test_failures_are_counted_by_reason() -> None:
+    statistics = ModelStatistics()
+    for reason in (FailureReason.REJECTED, FailureReason.CANCELED, FailureReason.REJECTED):
+        statistics.record_failure(1, reason)
+    failures = statistics.snapshot().failures
+    assert [failures[reason] for reason in FailureReason] == [2, 1, 0, 0]
+
+
+def buckets(histogram: HistogramSnapshot) -> dict[int | None, int]:
+    """The bounds (None = beyond them all) that hold something, and how much."""
+    counted = zip((*histogram.bounds, None), histogram.counts, strict=True)
+    return {bound: count for bound, count in counted if count}

@@ -1,0 +1,67 @@
+"""One port that HTTP is spoken on: how listening begins and ends, whoever answers."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from aiohttp import web
+
+from onnxd.http_frontend.config import HttpConfig
+from onnxd.http_frontend.connection import Connections, require_compiled_parser
+
+_SHORTEST_WAIT_S: Final = 0.01
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class PortTaken(OSError):
+    """The port cannot be listened on. For the operator at start-up."""
+
+
+class Listener:
+    """Listens from `open` to `stop`."""
+
+    def __init__(self, handler: Handler, config: HttpConfig, host: str, port: int, *, flag: str) -> None:
+        """The bounds are `config`'s, the port is not. `flag` is how the operator chooses another."""
+        self._handler = handler
+        self._config = config
+        self._host = host
+        self._flag = flag
+        self._connections: Connections | None = None
+        self._listener: asyncio.Server | None = None
+        self.port = port
+        """The port that is listened on; known once it is open."""
+
+    @property
+    def open_connections(self) -> int:
+        return 0 if self._connections is None else self._connections.open_connections
+
+    async def open(self) -> None:
+        """Raises PortTaken, and RuntimeError when aiohttp's compiled parser is missing."""
+        require_compiled_parser()
+        self._connections = Connections(self._handler, self._config)
+        try:
+            self._listener = await asyncio.get_running_loop().create_server(
+                self._connections, self._host, self.port, backlog=self._config.backlog
+            )
+        except OSError as error:
+            raise PortTaken(
+                f"cannot listen for HTTP on {self._host}:{self.port} ({error.strerror or error}); "
+                f"choose another port with {self._flag}, or 0 for any that is free"
+            ) from error
+        self.port = self._listener.sockets[0].getsockname()[1]
+
+    async def stop(self, grace_s: float) -> None:
+        """Stop accepting, and end what has not finished after `grace_s` seconds. May be repeated."""
+        listener, self._listener = self._listener, None
+        if listener is None or self._connections is None:
+            return
+        ends_s = time.monotonic() + grace_s
+        listener.close()
+        # One turn, so that what has arrived counts as in flight.
+        await asyncio.sleep(0)
+        self._connections.pre_shutdown()
+        # aiohttp waits so long for the requests, and once more as long before it cancels them; 0 is for ever.
+        await self._connections.shutdown(max(grace_s / 2, _SHORTEST_WAIT_S))
+        await self._connections.wait_closed(max(ends_s - time.monotonic(), _SHORTEST_WAIT_S))

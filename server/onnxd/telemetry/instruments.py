@@ -1,0 +1,239 @@
+"""Every metric there is: its name, what it is, and where its value comes from.
+
+Triton's names (`nv_*`) are as its clients and dashboards expect them, against Prometheus' advice: counters
+without `_total`, microseconds. Ours follow the advice. Nothing else is exposed, and the documentation's table
+is tested against this one.
+"""
+
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+from onnxd.telemetry.histogram import BYTES_BOUNDS, DURATION_BOUNDS_NS, ROWS_BOUNDS, HistogramSnapshot
+from onnxd.telemetry.machine import MachineUsage, ProcessUsage
+from onnxd.telemetry.observation import Observation, VersionObservation
+
+Source = TypeVar("Source")
+Number = int | float
+Reading = Number | Mapping[tuple[str, ...], Number] | HistogramSnapshot | None
+"""One value; one for each combination of the instrument's labels; a histogram; or nothing to tell."""
+
+VERSION_LABELS: Final = ("model", "version")
+BUILD_PARTS: Final = ("version", "onnxruntime", "python")
+"""What `onnxd_build_info` tells the version of; `version` is that of onnxd itself."""
+_NS: Final = 10**9
+
+
+class Kind(enum.Enum):
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument(Generic[Source]):
+    """One metric."""
+
+    name: str
+    kind: Kind
+    unit: str
+    help: str
+    read: Callable[[Source], Reading]
+    labels: tuple[str, ...] = ()
+    """Besides VERSION_LABELS, which every instrument of a version has."""
+    bounds: tuple[int, ...] = ()
+    """Of a histogram, in what is recorded."""
+    per_unit: int = 1
+    """Of a histogram: how many of what is recorded are one `unit`."""
+
+    @property
+    def triton(self) -> bool:
+        """Whether name and meaning are Triton's."""
+        return self.name.startswith("nv_")
+
+    @property
+    def buckets(self) -> tuple[float, ...]:
+        """The upper bounds in the unit, without the infinite one."""
+        return tuple(bound / self.per_unit for bound in self.bounds)
+
+
+def _microseconds(ns: int) -> int:
+    return ns // 1000
+
+
+def _labelled(counts: Mapping[str, int]) -> Mapping[tuple[str, ...], int]:
+    return {(value,): count for value, count in counts.items()}
+
+
+VERSION_INSTRUMENTS: Final[tuple[Instrument[VersionObservation], ...]] = (
+    Instrument(
+        "nv_inference_request_success", Kind.COUNTER, "requests",
+        "Requests that were answered.",
+        lambda seen: seen.statistics.success.count,
+    ),
+    Instrument(
+        "nv_inference_request_failure", Kind.COUNTER, "requests",
+        "Requests that had come to the model's queue and were not answered.",
+        lambda seen: {(why.value,): count for why, count in seen.statistics.failures.items()},
+        labels=("reason",),
+    ),
+    Instrument(
+        "nv_inference_count", Kind.COUNTER, "inferences",
+        "Rows of answered requests; one for each request where the model does not batch.",
+        lambda seen: seen.statistics.inference_count,
+    ),
+    Instrument(
+        "nv_inference_exec_count", Kind.COUNTER, "executions",
+        "Runs of the model; a batch is one.",
+        lambda seen: seen.statistics.execution_count,
+    ),
+    Instrument(
+        "nv_inference_request_duration_us", Kind.COUNTER, "microseconds",
+        "Time of answered requests from the queue to the answer.",
+        lambda seen: _microseconds(seen.statistics.success.ns),
+    ),
+    Instrument(
+        "nv_inference_queue_duration_us", Kind.COUNTER, "microseconds",
+        "Time that answered requests waited in the queue.",
+        lambda seen: _microseconds(seen.statistics.queue.ns),
+    ),
+    Instrument(
+        "nv_inference_compute_input_duration_us", Kind.COUNTER, "microseconds",
+        "Time in which the inputs of answered requests were put together.",
+        lambda seen: _microseconds(seen.statistics.compute_input.ns),
+    ),
+    Instrument(
+        "nv_inference_compute_infer_duration_us", Kind.COUNTER, "microseconds",
+        "Time for which the model ran for answered requests.",
+        lambda seen: _microseconds(seen.statistics.compute_infer.ns),
+    ),
+    Instrument(
+        "nv_inference_compute_output_duration_us", Kind.COUNTER, "microseconds",
+        "Time in which the outputs of answered requests were taken apart.",
+        lambda seen: _microseconds(seen.statistics.compute_output.ns),
+    ),
+    Instrument(
+        "nv_inference_pending_request_count", Kind.GAUGE, "requests",
+        "Requests that wait in the queue.",
+        lambda seen: seen.pending,
+    ),
+    Instrument(
+        "nv_model_load_duration_secs", Kind.GAUGE, "seconds",
+        "How long the load took, trial and warm-up included.",
+        lambda seen: seen.load_s,
+    ),
+    Instrument(
+        "onnxd_request_duration_seconds", Kind.HISTOGRAM, "seconds",
+        "Time of answered requests from the queue to the answer.",
+        lambda seen: seen.statistics.request_times,
+        bounds=DURATION_BOUNDS_NS, per_unit=_NS,
+    ),
+    Instrument(
+        "onnxd_queue_duration_seconds", Kind.HISTOGRAM, "seconds",
+        "Time that answered requests waited in the queue.",
+        lambda seen: seen.statistics.queue_times,
+        bounds=DURATION_BOUNDS_NS, per_unit=_NS,
+    ),
+    Instrument(
+        "onnxd_compute_duration_seconds", Kind.HISTOGRAM, "seconds",
+        "Time that answered requests spent in their batch: inputs, the run, and outputs.",
+        lambda seen: seen.statistics.compute_times,
+        bounds=DURATION_BOUNDS_NS, per_unit=_NS,
+    ),
+    Instrument(
+        "onnxd_batch_rows", Kind.HISTOGRAM, "rows",
+        "Rows of each run of the model.",
+        lambda seen: seen.statistics.batch_rows(),
+        bounds=ROWS_BOUNDS,
+    ),
+    Instrument(
+        "onnxd_request_bytes", Kind.HISTOGRAM, "bytes",
+        "Size of answered requests, as they came and decompressed.",
+        lambda seen: seen.statistics.request_bytes,
+        bounds=BYTES_BOUNDS,
+    ),
+    Instrument(
+        "onnxd_instances_busy", Kind.GAUGE, "instances",
+        "Instances that are running a batch.",
+        lambda seen: seen.busy,
+    ),
+    Instrument(
+        "onnxd_placement", Kind.GAUGE, "instances",
+        "Instances whose next run is on the loop (inline), or on a thread of their own (thread).",
+        lambda seen: _labelled(seen.placements),
+        labels=("where",),
+    ),
+)  # fmt: skip
+"""One series (or set of them) for each served version, from its load, at 0, until it no longer serves."""
+
+
+def _machine(value: Callable[[MachineUsage], Number]) -> Callable[[Observation], Reading]:
+    return lambda seen: None if seen.machine is None else value(seen.machine)
+
+
+def _process(value: Callable[[ProcessUsage], Number]) -> Callable[[Observation], Reading]:
+    return lambda seen: None if seen.process is None else value(seen.process)
+
+
+SERVER_INSTRUMENTS: Final[tuple[Instrument[Observation], ...]] = (
+    Instrument(
+        "nv_cpu_utilization", Kind.GAUGE, "share",
+        "Share of all cores of the machine that was busy since the last reading, 0 to 1.",
+        _machine(lambda usage: usage.cpu_utilization),
+    ),
+    Instrument(
+        "nv_cpu_memory_total_bytes", Kind.GAUGE, "bytes",
+        "Memory of the machine.",
+        _machine(lambda usage: usage.memory_total_bytes),
+    ),
+    Instrument(
+        "nv_cpu_memory_used_bytes", Kind.GAUGE, "bytes",
+        "Memory of the machine that is not available to new programs.",
+        _machine(lambda usage: usage.memory_used_bytes),
+    ),
+    Instrument(
+        "onnxd_in_flight_requests", Kind.GAUGE, "requests",
+        "Inference requests between the decoder and the encoder.",
+        lambda seen: seen.in_flight,
+    ),
+    Instrument(
+        "onnxd_requests_refused_total", Kind.COUNTER, "requests",
+        "Requests of any kind that were answered with an error, by its class.",
+        lambda seen: _labelled(seen.refused),
+        labels=("reason",),
+    ),
+    Instrument(
+        "onnxd_model_loads_total", Kind.COUNTER, "loads",
+        "Loads of a model's chosen versions, by result.",
+        lambda seen: _labelled(seen.loads),
+        labels=("result",),
+    ),
+    Instrument(
+        "onnxd_build_info", Kind.GAUGE, "",
+        "Always 1; the labels say what runs.",
+        lambda seen: {tuple(seen.build[part] for part in BUILD_PARTS): 1},
+        labels=BUILD_PARTS,
+    ),
+    Instrument(
+        "process_cpu_seconds_total", Kind.COUNTER, "seconds",
+        "CPU time of the server, user and system.",
+        _process(lambda usage: usage.cpu_s),
+    ),
+    Instrument(
+        "process_resident_memory_bytes", Kind.GAUGE, "bytes",
+        "Resident memory of the server.",
+        _process(lambda usage: usage.resident_bytes),
+    ),
+    Instrument(
+        "process_open_fds", Kind.GAUGE, "descriptors",
+        "Open file descriptors of the server.",
+        _process(lambda usage: usage.open_fds),
+    ),
+    Instrument(
+        "process_start_time_seconds", Kind.GAUGE, "seconds",
+        "When the server started, in seconds of the Unix epoch.",
+        _process(lambda usage: usage.started_s),
+    ),
+)  # fmt: skip
+"""Of the server as a whole."""

@@ -1,0 +1,41 @@
+"""What a scrape is answered with."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+from onnxd.telemetry.exposition import exposition
+from onnxd.telemetry.machine import MachineMeter, read_process
+from onnxd.telemetry.observation import Observation
+
+
+class Metrics:
+    """The text of the metrics, over and over. For the loop's thread.
+
+    Observing the server is quick and happens on the loop, which owns the counters; the text is written on a
+    thread. Only one text is written at a time, however many ask and however many of those do not wait for it.
+    """
+
+    def __init__(self, observe: Callable[[], Observation]) -> None:
+        """`observe` says what the server has done; process and machine are added here."""
+        self._observe = observe
+        self._meter = MachineMeter()
+        self._writing: asyncio.Future[bytes] | None = None
+
+    async def text(self) -> bytes:
+        """The metrics in Prometheus' text format, observed after this was called."""
+        before = self._writing
+        if before is not None:
+            # That text may be older than what the caller knows of. All who come now share the next one.
+            await asyncio.wait((before,))
+        if self._writing is None:
+            self._writing = asyncio.get_running_loop().run_in_executor(None, self._write, self._observe())
+            self._writing.add_done_callback(self._written)
+        # Whoever leaves does not take it from the others; nor does its thread end any earlier.
+        return await asyncio.shield(self._writing)
+
+    def _write(self, seen: Observation) -> bytes:
+        return exposition(replace(seen, process=read_process(), machine=self._meter.read()))
+
+    def _written(self, _: asyncio.Future[bytes]) -> None:
+        self._writing = None

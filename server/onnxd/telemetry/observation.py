@@ -1,0 +1,92 @@
+"""What the server is and has done at one moment, frozen: all that the metrics are made of.
+
+Every part merges, so that a server of several processes can answer with the sum of what each has seen.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import chain
+from typing import Protocol, Self, TypeVar
+
+from onnxd.telemetry.machine import MachineUsage, ProcessUsage
+from onnxd.telemetry.statistics import StatisticsSnapshot
+
+
+class _Mergeable(Protocol):
+    def merged(self, other: Self) -> Self: ...
+
+
+_M = TypeVar("_M", bound=_Mergeable)
+
+
+@dataclass(frozen=True, slots=True)
+class VersionObservation:
+    """One served version of a model."""
+
+    model: str
+    version: int
+    statistics: StatisticsSnapshot
+    pending: int
+    """Requests that wait in the queue."""
+    busy: int
+    """Instances that are running a batch."""
+    placements: Mapping[str, int]
+    """How many instances will run their next batch where; every place is there."""
+    load_s: float
+
+    def merged(self, other: Self) -> Self:
+        """The same version in two processes."""
+        return type(self)(
+            self.model,
+            self.version,
+            self.statistics.merged(other.statistics),
+            self.pending + other.pending,
+            self.busy + other.busy,
+            _added(self.placements, other.placements),
+            max(self.load_s, other.load_s),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """The whole server."""
+
+    build: Mapping[str, str]
+    """What runs here, and which version of it."""
+    versions: tuple[VersionObservation, ...]
+    """Those that serve, by model and version."""
+    in_flight: int
+    """Requests between the decoder and the encoder."""
+    refused: Mapping[str, int]
+    """Requests answered with an error, by its class; every class is there."""
+    loads: Mapping[str, int]
+    """Loads of models, by how they ended."""
+    process: ProcessUsage | None = None
+    machine: MachineUsage | None = None
+
+
+def merge(left: Observation, right: Observation) -> Observation:
+    """What two processes of one server have seen together: counts add up, and so do gauges of parts."""
+    versions: dict[tuple[str, int], VersionObservation] = {}
+    for seen in chain(left.versions, right.versions):
+        key = (seen.model, seen.version)
+        versions[key] = versions[key].merged(seen) if key in versions else seen
+    return Observation(
+        build=left.build,
+        versions=tuple(versions[key] for key in sorted(versions)),
+        in_flight=left.in_flight + right.in_flight,
+        refused=_added(left.refused, right.refused),
+        loads=_added(left.loads, right.loads),
+        process=_both(left.process, right.process),
+        machine=_both(left.machine, right.machine),
+    )
+
+
+def _both(left: _M | None, right: _M | None) -> _M | None:
+    if left is None or right is None:
+        return right if left is None else left
+    return left.merged(right)
+
+
+def _added(left: Mapping[str, int], right: Mapping[str, int]) -> dict[str, int]:
+    return {key: left.get(key, 0) + right.get(key, 0) for key in sorted({*left, *right})}

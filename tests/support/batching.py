@@ -1,0 +1,65 @@
+"""A batcher in virtual time, and requests on their way through it."""
+
+import asyncio
+from collections.abc import Mapping
+
+import numpy as np
+
+from onnxd.messages import InferRequest
+from onnxd.scheduler.batcher import Batcher
+from onnxd.scheduler.policy import BatchPolicy
+from onnxd.telemetry.statistics import ModelStatistics
+from onnxd.tensors import Array
+from tests.support.virtual_time import HeldRunner, VirtualClock
+
+Answer = asyncio.Task[Mapping[str, Array]]
+
+
+class Scene:
+    """A batcher with one runner (or several), its clock, and requests on their way."""
+
+    def __init__(self, *runners: HeldRunner, max_rows: int = 8, policy: BatchPolicy | None = None) -> None:
+        self.clock = VirtualClock()
+        self.runners = runners or (HeldRunner(),)
+        self.statistics = ModelStatistics()
+        self.batcher = Batcher(
+            "m",
+            self.runners,
+            max_rows=max_rows,
+            policy=policy or BatchPolicy(),
+            statistics=self.statistics,
+            clock=self.clock,
+        )
+
+    @property
+    def runs(self) -> list[int]:
+        """The rows of each run of the first runner so far."""
+        return [run.rows for run in self.runners[0].runs]
+
+    async def send(
+        self,
+        rows: int = 1,
+        *,
+        value: float = 1.0,
+        width: int = 2,
+        deadline_s: float | None = None,
+        queue_timeout_s: float | None = None,
+        outputs: tuple[str, ...] = ("y",),
+        byte_size: int = 8,
+    ) -> Answer:
+        """Submit a request of `rows` rows; it has arrived, and the loop has not turned yet."""
+        request = InferRequest(
+            "m",
+            {"x": np.full((rows, width), value, np.float32)},
+            queue_timeout_s=queue_timeout_s,
+            byte_size=byte_size,
+            deadline_s=None if deadline_s is None else self.clock.now_s() + deadline_s,
+        )
+        answer = asyncio.ensure_future(self.batcher.submit(request, rows, outputs))
+        await asyncio.sleep(0)
+        return answer
+
+
+async def result(answer: Answer) -> Array:
+    async with asyncio.timeout(5):
+        return (await answer)["y"]
