@@ -37,8 +37,11 @@ def routes(
         Route("POST", f"{model}/infer", infer.infer, "infer"),
         Route("POST", f"{version}/infer", infer.infer, "infer"),
         Route("POST", "/v2/repository/index", repository.index, "metadata"),
+        Route("POST", "/v2/repository/{repo}/index", repository.index, "metadata"),
         Route("POST", "/v2/repository/models/{model}/load", repository.load, "load"),
         Route("POST", "/v2/repository/models/{model}/unload", repository.unload, "unload"),
+        Route("POST", "/v2/repository/{repo}/models/{model}/load", repository.in_one_repository, "load"),
+        Route("POST", "/v2/repository/{repo}/models/{model}/unload", repository.in_one_repository, "unload"),
         Route("GET", "/health", health.healthy, "health"),
         Route("POST", "/infer", simple.infer, "infer"),
     )
