@@ -1,6 +1,7 @@
 """The whole HTTP surface as one list."""
 
 from onnxd.http_frontend.call import Route
+from onnxd.http_frontend.generate import GenerateHandlers
 from onnxd.http_frontend.health import HealthHandlers
 from onnxd.http_frontend.infer import InferHandlers
 from onnxd.http_frontend.metadata import MetadataHandlers
@@ -14,6 +15,7 @@ def routes(
     health: HealthHandlers,
     metadata: MetadataHandlers,
     infer: InferHandlers,
+    generate: GenerateHandlers,
     statistics: StatisticsHandlers,
     repository: RepositoryHandlers,
     simple: SimpleHandlers,
@@ -36,6 +38,10 @@ def routes(
         Route("GET", f"{version}/stats", statistics.statistics, "stats"),
         Route("POST", f"{model}/infer", infer.infer, "infer"),
         Route("POST", f"{version}/infer", infer.infer, "infer"),
+        Route("POST", f"{model}/generate", generate.generate, "infer"),
+        Route("POST", f"{version}/generate", generate.generate, "infer"),
+        Route("POST", f"{model}/generate_stream", generate.generate_stream, "infer"),
+        Route("POST", f"{version}/generate_stream", generate.generate_stream, "infer"),
         Route("POST", "/v2/repository/index", repository.index, "metadata"),
         Route("POST", "/v2/repository/{repo}/index", repository.index, "metadata"),
         Route("POST", "/v2/repository/models/{model}/load", repository.load, "load"),
