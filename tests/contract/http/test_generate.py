@@ -12,7 +12,6 @@ from structlog.typing import EventDict
 from onnxd.errors import ExecutionFailed, TensorMismatch
 from onnxd.scheduler.policy import BatchPolicy
 from onnxd.tensors import Datatype
-from tests.support.grpc_server import until
 from tests.support.http_server import HttpServer, http_server
 from tests.support.raw_http import connect, request_bytes
 from tests.support.serving import (
@@ -23,6 +22,7 @@ from tests.support.serving import (
     serving,
     tensor,
 )
+from tests.support.until import until
 
 KINDS = ["generate", "generate_stream"]
 both = pytest.mark.parametrize("kind", KINDS)
