@@ -1,6 +1,6 @@
 """The gRPC listener: services, reflection, health, and how they start and stop."""
 
-from functools import partial
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -124,24 +124,26 @@ class GrpcFrontend:
         return handlers | self._both_ways(
             GRPC_INFERENCE_SERVICE,
             ("ModelInfer", self._infer.unary),
-            ("ModelStreamInfer", self._infer.in_stream),
+            ("ModelStreamInfer", self._infer.of_stream),
         )
 
     def _neural_handlers(self) -> dict[str, "grpc.RpcMethodHandler[Any, Any]"]:
-        return self._both_ways(
-            NEURAL_SERVICE, ("Infer", self._neural.infer), ("InferStream", self._neural.infer)
-        )
+        infer = self._neural.infer
+        return self._both_ways(NEURAL_SERVICE, ("Infer", infer), ("InferStream", lambda _: infer))
 
     def _both_ways(
-        self, service: str, unary: tuple[str, Answer], stream: tuple[str, Answer]
+        self, service: str, unary: tuple[str, Answer], stream: tuple[str, Callable[[Call], Answer]]
     ) -> dict[str, "grpc.RpcMethodHandler[Any, Any]"]:
         """The handlers of a call that is offered for one message, and for a stream of them."""
         methods = SERVICES[service]
+        name, answer_of = stream
+
+        async def serve(call: Call) -> None:
+            await self._streams.serve(call, answer_of(call))
+
         return {
             unary[0]: bytes_handler(methods[unary[0]], unary[1], self._running),
-            stream[0]: stream_handler(
-                methods[stream[0]], partial(self._streams.serve, answer=stream[1]), self._running
-            ),
+            name: stream_handler(methods[name], serve, self._running),
         }
 
 
