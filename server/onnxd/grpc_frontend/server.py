@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 import grpc
 import grpc.aio
@@ -154,6 +154,12 @@ def _not_supported(name: str) -> Unary:
     return refuse
 
 
+_MAX_PENDING_CALLS: Final = 8192
+_COMPRESSION_LEVELS: Final = {"none": 0, "gzip": 1, "deflate": 3}
+"""A level and not an algorithm: grpc chooses the level's among those that the caller reads. An algorithm it
+would use whatever the caller says."""
+
+
 def _options(config: GrpcConfig) -> list[tuple[str, Any]]:
     return [
         ("grpc.max_receive_message_length", config.max_message),
@@ -161,12 +167,18 @@ def _options(config: GrpcConfig) -> list[tuple[str, Any]]:
         ("grpc.max_metadata_size", config.max_metadata),
         ("grpc.absolute_max_metadata_size", config.max_metadata),
         ("grpc.max_concurrent_streams", config.max_concurrent_streams),
+        # Calls that have come and were not yet taken up. Beyond its default of 1,000 grpc ends them at random
+        # as CANCELLED; what is too much is ours to say.
+        ("grpc.server.max_pending_requests", _MAX_PENDING_CALLS),
+        ("grpc.server.max_pending_requests_hard_limit", 2 * _MAX_PENDING_CALLS),
         ("grpc.keepalive_time_ms", int(config.keepalive_time * 1000)),
-        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.keepalive_timeout_ms", int(config.keepalive_timeout * 1000)),
+        ("grpc.keepalive_permit_without_calls", int(config.keepalive_without_calls)),
         ("grpc.max_connection_age_ms", int(config.max_connection_age * 1000)),
         ("grpc.max_connection_age_grace_ms", int(config.max_connection_age_grace * 1000)),
         # With its default a second server binds the same port without a word, and takes half of the calls.
         ("grpc.so_reuseport", 0),
         ("grpc.http2.max_ping_strikes", 2),
-        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        ("grpc.http2.min_ping_interval_without_data_ms", int(config.min_ping_interval * 1000)),
+        ("grpc.default_compression_level", _COMPRESSION_LEVELS[config.response_compression]),
     ]
