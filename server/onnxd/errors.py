@@ -63,7 +63,12 @@ class PayloadTooLarge(ServerError):
 
 
 class UnsupportedEncoding(ServerError):
-    """The body is compressed in a way that the server does not read."""
+    """The body is compressed in a way that is not read, here or at all."""
+
+    def __init__(self, message: str, *, readable: str = "gzip, deflate") -> None:
+        super().__init__(message)
+        self.readable = readable
+        """The encodings that would have been, as HTTP lists them."""
 
 
 class RequestTooSlow(ServerError):

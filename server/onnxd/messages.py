@@ -32,6 +32,7 @@ class Timeline:
     decode_start_ns: int = 0
     decode_end_ns: int = 0
     queue_start_ns: int = 0
+    """It came to the queue, which took it; a request that is refused there has none."""
     compute_start_ns: int = 0
     """Taken from the queue; stacking begins."""
     infer_start_ns: int = 0

@@ -12,7 +12,10 @@ from tests.support import graphs
 from tests.support.server import SHIPPED, RunningServer, publish
 
 DIMS: Final[dict[str, tuple[str, ...]]] = {"scalar": (), "vector": ("n",), "cube": ("a", "b", "c")}
-"""The shapes of the models `every_...` and `bf16_...`."""
+"""The shapes of the models `every_...`, `typed_...` and `bf16_...`."""
+
+TYPED: Final = tuple(datatype for datatype in Datatype if datatype not in (Datatype.FP16, Datatype.BF16))
+"""What the models `typed_...` take: the datatypes that can be sent as something other than bytes."""
 
 ROW: Final = np.array([[1, 2, 3, 4]], np.float32)
 """One row of the models `rows`, `pair`, `versions`, `optional` and `comes_and_goes`."""
@@ -22,6 +25,7 @@ def _models() -> dict[str, tuple[dict[int, bytes], str | None]]:
     """By name, the graph of each version, and the config."""
     alone: dict[str, bytes] = {
         **{f"every_{form}": graphs.every_datatype(dims) for form, dims in DIMS.items()},
+        **{f"typed_{form}": graphs.every_datatype(dims, TYPED) for form, dims in DIMS.items()},
         **{f"bf16_{form}": graphs.identity(Datatype.BF16, dims) for form, dims in DIMS.items()},
         "comes_and_goes": graphs.add_one(),
         "scalar": graphs.scalar(),

@@ -30,9 +30,10 @@ _log = structlog.get_logger(__name__)
 
 
 def unary_handler(method: Method, serve: Unary, running: InProgress) -> "grpc.RpcMethodHandler[Any, Any]":
-    """Register a coroutine (request, call) -> response for a unary method."""
+    """Register a coroutine (request, call) -> response for a unary method. Its answers are not compressed."""
 
     async def serve_bytes(data: bytes, call: Call) -> bytes:
+        call.context.disable_next_message_compression()
         return (await serve(parse(method.request, data), call)).SerializeToString()
 
     return bytes_handler(method, serve_bytes, running)

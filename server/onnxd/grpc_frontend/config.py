@@ -1,7 +1,7 @@
 """What an operator can set about the gRPC listener."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
 
@@ -20,12 +20,22 @@ class GrpcConfig:
     """The largest message received, after decompression; -1 = no limit."""
     max_metadata: Annotated[int, Gt(0)] = 16 * 2**10
     """Bytes of request metadata; more is refused by the transport."""
-    max_concurrent_streams: Annotated[int, Gt(0)] = 128
-    """Calls in progress on one connection; more wait at the client."""
+    max_concurrent_streams: Annotated[int, Gt(0)] = 2048
+    """Calls in progress on one connection. More wait at the client, or gRPC refuses them as unavailable and
+    does not say when to come again; so this is more than a model's queue holds, whose refusal does."""
     max_stream_in_flight: Annotated[int, Gt(0)] = 64
     """Requests of one ModelStreamInfer stream that are being worked on; the rest are not read yet."""
+    response_compression: Literal["none", "gzip", "deflate"] = "none"
+    """How answers to inference are compressed, for callers that read it; the other of the two where that is
+    all they read. Requests may come compressed in any case."""
     keepalive_time: Seconds = 60.0
     """After how much silence a connection is probed."""
+    keepalive_timeout: Seconds = 20.0
+    """How long a probe may go unanswered before the connection is closed."""
+    keepalive_without_calls: bool = False
+    """Whether connections without a call in progress are probed, and may probe as often as others."""
+    min_ping_interval: Seconds = 10.0
+    """How often a connection may probe the server; one that does so more than twice too often is closed."""
     max_connection_age: Seconds = 1800.0
     """When a connection is asked to go, so that clients spread over replicas; its calls finish."""
     max_connection_age_grace: Seconds = 300.0

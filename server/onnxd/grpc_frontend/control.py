@@ -83,7 +83,7 @@ class ControlCalls:
         name = _model_name(asked, call)
         check_load_parameters(asked.parameters)
         await self.lifecycle.load(name)
-        return pb.RepositoryModelLoadResponse()
+        return pb.RepositoryModelLoadResponse.FromString(_confirmation(asked))
 
     async def unload(
         self, asked: pb.RepositoryModelUnloadRequest, call: Call
@@ -94,7 +94,7 @@ class ControlCalls:
             if parameter.WhichOneof("parameter_choice") != "bool_param":
                 raise MalformedPayload(f"expected parameter '{key}' to be a bool_param")
         await self.lifecycle.unload(name)
-        return pb.RepositoryModelUnloadResponse()
+        return pb.RepositoryModelUnloadResponse.FromString(_confirmation(asked))
 
 
 def _target(
@@ -112,3 +112,12 @@ def _model_name(asked: pb.RepositoryModelLoadRequest | pb.RepositoryModelUnloadR
         raise NotSupported("'repository_name' is not supported: models have one name over all")
     call.model = asked.model_name or asked.repository_name
     return check_model_name(call.model)
+
+
+def _confirmation(asked: pb.RepositoryModelLoadRequest | pb.RepositoryModelUnloadRequest) -> bytes:
+    """The answer to load or unload, in bytes: nothing, as in Triton's messages. KServe's answers have a name
+    (1) and whether it is done (2), which would otherwise read as not done."""
+    if asked.model_name:
+        return b""
+    # A message with fields of those types and numbers.
+    return pb.RepositoryIndexRequest(repository_name=asked.repository_name, ready=True).SerializeToString()

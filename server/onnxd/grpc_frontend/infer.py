@@ -12,18 +12,21 @@ from onnxd.errors import ServerError
 from onnxd.grpc_frontend.boundary import log_call, parse, settle
 from onnxd.grpc_frontend.call import Call
 from onnxd.grpc_frontend.errors import status_of
+from onnxd.grpc_frontend.streams import Answer
 from onnxd.inference import InferenceService
 from onnxd.messages import InferRequest, InferResponse, Timeline
 from onnxd.protocol.limits import ProtocolLimits
 from onnxd.protocol.proto_request import decode_infer_request
-from onnxd.protocol.proto_response import encode_infer_response
+from onnxd.protocol.proto_response import encode_infer_response, encode_stream_error
 from onnxd.telemetry.attributes import MODEL_NAME, AttributeValue, grpc_attributes, request_attributes
 from onnxd.telemetry.tracing import RequestTrace, Tracing
-from onnxd_protos.grpc_service_pb2 import ModelInferRequest, ModelInferResponse, ModelStreamInferResponse
+from onnxd_protos.grpc_service_pb2 import ModelInferRequest
 
 IN_THREAD_BYTES: Final = 65536
 """A message over this whose tensors are read element by element is decoded off the loop."""
 _encode_in_stream: Final = partial(encode_infer_response, in_stream=True)
+_ERRORS_AS_STATUS: Final = ("triton_grpc_error", "true")
+"""In a stream's metadata: its caller wants its first error as the stream's status."""
 
 
 @dataclass(slots=True)
@@ -48,22 +51,36 @@ class InferCalls:
 
     async def unary(self, data: bytes, call: Call) -> bytes:
         """Answer one request, or raise its ServerError."""
-        return await self._answer(data, call, encode_infer_response)
+        progress = _Progress(Timeline(received_ns=call.received_ns))
+        return await self._answer(data, call, encode_infer_response, progress)
 
-    async def in_stream(self, data: bytes, call: Call) -> bytes:
+    def of_stream(self, stream: Call) -> Answer:
+        """What answers the requests of a stream, by the way in which its caller wants errors."""
+        metadata = stream.context.invocation_metadata() or ()
+        return self._or_end if _ERRORS_AS_STATUS in metadata else self._in_band
+
+    async def _in_band(self, data: bytes, call: Call) -> bytes:
         """Answer one request of a stream; its error is a message too, and never ends the stream."""
+        progress = _Progress(Timeline(received_ns=call.received_ns))
         try:
-            answer = await self._answer(data, call, _encode_in_stream)
+            answer = await self._answer(data, call, _encode_in_stream, progress)
         except Exception as raised:  # what is not a ServerError is a bug of ours: settle() hides it
             refusal = settle(raised, call)
-            return ModelStreamInferResponse(
-                error_message=refusal.details, infer_response=ModelInferResponse(id=call.request_id)
-            ).SerializeToString()
+            queued = progress.request if progress.timeline.queue_start_ns else None
+            return encode_stream_error(refusal.details, call.request_id, queued)
         log_call(call, "answered", "OK")
         return answer
 
-    async def _answer(self, data: bytes, call: Call, encode: Callable[[InferResponse], bytes]) -> bytes:
+    async def _or_end(self, data: bytes, call: Call) -> bytes:
+        """Answer one request of a stream, or raise the error that ends it."""
         progress = _Progress(Timeline(received_ns=call.received_ns))
+        answer = await self._answer(data, call, _encode_in_stream, progress)
+        log_call(call, "answered", "OK")
+        return answer
+
+    async def _answer(
+        self, data: bytes, call: Call, encode: Callable[[InferResponse], bytes], progress: _Progress
+    ) -> bytes:
         try:
             answer = await self._run(data, call, encode, progress)
         except BaseException as error:

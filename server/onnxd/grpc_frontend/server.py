@@ -1,8 +1,8 @@
 """The gRPC listener: services, reflection, health, and how they start and stop."""
 
-from functools import partial
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 import grpc
 import grpc.aio
@@ -131,24 +131,26 @@ class GrpcFrontend:
         return handlers | self._both_ways(
             GRPC_INFERENCE_SERVICE,
             ("ModelInfer", self._infer.unary),
-            ("ModelStreamInfer", self._infer.in_stream),
+            ("ModelStreamInfer", self._infer.of_stream),
         )
 
     def _neural_handlers(self) -> dict[str, "grpc.RpcMethodHandler[Any, Any]"]:
-        return self._both_ways(
-            NEURAL_SERVICE, ("Infer", self._neural.infer), ("InferStream", self._neural.infer)
-        )
+        infer = self._neural.infer
+        return self._both_ways(NEURAL_SERVICE, ("Infer", infer), ("InferStream", lambda _: infer))
 
     def _both_ways(
-        self, service: str, unary: tuple[str, Answer], stream: tuple[str, Answer]
+        self, service: str, unary: tuple[str, Answer], stream: tuple[str, Callable[[Call], Answer]]
     ) -> dict[str, "grpc.RpcMethodHandler[Any, Any]"]:
         """The handlers of a call that is offered for one message, and for a stream of them."""
         methods = SERVICES[service]
+        name, answer_of = stream
+
+        async def serve(call: Call) -> None:
+            await self._streams.serve(call, answer_of(call))
+
         return {
             unary[0]: bytes_handler(methods[unary[0]], unary[1], self._running),
-            stream[0]: stream_handler(
-                methods[stream[0]], partial(self._streams.serve, answer=stream[1]), self._running
-            ),
+            name: stream_handler(methods[name], serve, self._running),
         }
 
 
@@ -159,6 +161,12 @@ def _not_supported(name: str) -> Unary:
     return refuse
 
 
+_MAX_PENDING_CALLS: Final = 8192
+_COMPRESSION_LEVELS: Final = {"none": 0, "gzip": 1, "deflate": 3}
+"""A level and not an algorithm: grpc chooses the level's among those that the caller reads. An algorithm it
+would use whatever the caller says."""
+
+
 def _options(config: GrpcConfig) -> list[tuple[str, Any]]:
     return [
         ("grpc.max_receive_message_length", config.max_message),
@@ -166,12 +174,18 @@ def _options(config: GrpcConfig) -> list[tuple[str, Any]]:
         ("grpc.max_metadata_size", config.max_metadata),
         ("grpc.absolute_max_metadata_size", config.max_metadata),
         ("grpc.max_concurrent_streams", config.max_concurrent_streams),
+        # Calls that have come and were not yet taken up. Beyond its default of 1,000 grpc ends them at random
+        # as CANCELLED; what is too much is ours to say.
+        ("grpc.server.max_pending_requests", _MAX_PENDING_CALLS),
+        ("grpc.server.max_pending_requests_hard_limit", 2 * _MAX_PENDING_CALLS),
         ("grpc.keepalive_time_ms", int(config.keepalive_time * 1000)),
-        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.keepalive_timeout_ms", int(config.keepalive_timeout * 1000)),
+        ("grpc.keepalive_permit_without_calls", int(config.keepalive_without_calls)),
         ("grpc.max_connection_age_ms", int(config.max_connection_age * 1000)),
         ("grpc.max_connection_age_grace_ms", int(config.max_connection_age_grace * 1000)),
         # With its default a second server binds the same port without a word, and takes half of the calls.
         ("grpc.so_reuseport", 0),
         ("grpc.http2.max_ping_strikes", 2),
-        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+        ("grpc.http2.min_ping_interval_without_data_ms", int(config.min_ping_interval * 1000)),
+        ("grpc.default_compression_level", _COMPRESSION_LEVELS[config.response_compression]),
     ]

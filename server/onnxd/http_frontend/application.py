@@ -1,6 +1,7 @@
 """The whole HTTP surface as one list."""
 
 from onnxd.http_frontend.call import Route
+from onnxd.http_frontend.generate import GenerateHandlers
 from onnxd.http_frontend.health import HealthHandlers
 from onnxd.http_frontend.infer import InferHandlers
 from onnxd.http_frontend.log_settings import LogSettingHandlers
@@ -17,6 +18,7 @@ def routes(
     health: HealthHandlers,
     metadata: MetadataHandlers,
     infer: InferHandlers,
+    generate: GenerateHandlers,
     statistics: StatisticsHandlers,
     repository: RepositoryHandlers,
     simple: SimpleHandlers,
@@ -42,7 +44,12 @@ def routes(
         Route("GET", f"{version}/stats", statistics.statistics, "stats"),
         Route("POST", f"{model}/infer", infer.infer, "infer"),
         Route("POST", f"{version}/infer", infer.infer, "infer"),
+        Route("POST", f"{model}/generate", generate.generate, "infer"),
+        Route("POST", f"{version}/generate", generate.generate, "infer"),
+        Route("POST", f"{model}/generate_stream", generate.generate_stream, "infer"),
+        Route("POST", f"{version}/generate_stream", generate.generate_stream, "infer"),
         Route("POST", "/v2/repository/index", repository.index, "metadata"),
+        Route("POST", "/v2/repository/{repo}/index", repository.index, "metadata"),
         Route("POST", "/v2/repository/models/{model}/load", repository.load, "load"),
         Route("POST", "/v2/repository/models/{model}/unload", repository.unload, "unload"),
         Route("GET", "/v2/trace/setting", trace.read, "metadata"),
@@ -51,6 +58,8 @@ def routes(
         Route("POST", f"{model}/trace/setting", trace.update, "trace"),
         Route("GET", "/v2/logging", log.read, "metadata"),
         Route("POST", "/v2/logging", log.update, "log"),
+        Route("POST", "/v2/repository/{repo}/models/{model}/load", repository.in_one_repository, "load"),
+        Route("POST", "/v2/repository/{repo}/models/{model}/unload", repository.in_one_repository, "unload"),
         Route("GET", "/health", health.healthy, "health"),
         Route("POST", "/infer", simple.infer, "infer"),
         *(() if metrics is None else (Route("GET", "/metrics", metrics.scrape, "metrics"),)),

@@ -28,9 +28,7 @@ class BodyReader:
         MalformedPayload, UnsupportedEncoding, and aiohttp's RequestPayloadError or ConnectionError when the
         client goes away or breaks the framing.
         """
-        compressed = "Content-Encoding" in request.headers and parse_content_encoding(
-            ", ".join(request.headers.getall("Content-Encoding"))
-        )
+        compressed = is_compressed(request)
         content = request.content
         if content.is_eof() and "Transfer-Encoding" not in request.headers:
             # Nearly always: a small body comes with its head.
@@ -87,6 +85,13 @@ class BodyReader:
                 f"the body has {size} bytes or more, over the limit of {self._config.max_body} "
                 "(the setting http.max_body)"
             )
+
+
+def is_compressed(request: web.BaseRequest) -> bool:
+    """Whether the body comes compressed. Raises UnsupportedEncoding for an encoding that is not read."""
+    return "Content-Encoding" in request.headers and parse_content_encoding(
+        ", ".join(request.headers.getall("Content-Encoding"))
+    )
 
 
 async def _send_continue(request: web.BaseRequest) -> None:

@@ -10,7 +10,7 @@ from aiohttp import web
 class Route:
     """One operation of the HTTP surface.
 
-    `path` may hold the variables {model} and {version}, each one whole segment.
+    `path` may hold the variables {model}, {version} and {repo}, each one whole segment.
     """
 
     method: str
@@ -41,6 +41,8 @@ class Call:
     request_id: str = ""
     """The client's own id, once it is decoded."""
     trace_id: str = ""
+    error: str = ""
+    """What went wrong, where the answer is not a refusal of the boundary's; for the access log."""
 
 
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]

@@ -32,8 +32,6 @@ STATUS: Final[dict[type[ServerError], int]] = {
 CLIENT_GONE: Final = 499
 """In the access log only: the client closed the connection before there was an answer."""
 
-_READABLE_ENCODINGS: Final = "gzip, deflate"
-
 
 def status_of(error: ServerError) -> int:
     """The status of an error, by the most specific of its classes that the table has."""
@@ -46,7 +44,7 @@ def response_to(error: ServerError) -> web.Response:
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
     if isinstance(error, errors.UnsupportedEncoding):
-        headers["Accept-Encoding"] = _READABLE_ENCODINGS
+        headers["Accept-Encoding"] = error.readable
     return refusal(status_of(error), error.message, headers)
 
 

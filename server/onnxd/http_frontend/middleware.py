@@ -70,7 +70,7 @@ class Boundary:
             raise ConnectionError(error)
         if self.draining or (response.status >= 400 and not request.content.is_eof()):
             response.force_close()
-        _log_access(call, response.status, error)
+        _log_access(call, response.status, error or call.error)
         return response
 
     def _admit(self, call: Call) -> Route | web.Response:

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
-from onnxd.errors import MalformedPayload
+from onnxd.errors import MalformedPayload, NotSupported
 from onnxd.http_frontend.body import BodyReader
 from onnxd.http_frontend.call import Call
 from onnxd.http_frontend.offload import by_size
@@ -65,6 +65,13 @@ class RepositoryHandlers:
                 raise MalformedPayload(f"expected parameter '{name}' to be true or false, got {show(value)}")
         await self.lifecycle.unload(call.model)
         return json_response({})
+
+    async def in_one_repository(self, _: Call) -> web.Response:
+        """For load and unload with a repository in the path."""
+        raise NotSupported(
+            "a repository's name in the path is not supported, since a model has one name over all "
+            "repositories: use /v2/repository/models/{model}/load or .../unload"
+        )
 
     async def _parameters(self, call: Call) -> Mapping[str, Any]:
         parameters = (await self._object(call)).get("parameters", {})

@@ -15,6 +15,8 @@ from onnxd.http_frontend.call import Route
 
 _MODEL: Final = "{model}"
 _VERSION: Final = "{version}"
+_REPO: Final = "{repo}"
+_VARIABLES: Final = frozenset({_MODEL, _VERSION, _REPO})
 
 
 @dataclass(slots=True)
@@ -23,6 +25,7 @@ class _Path:
 
     model_at: int = 0
     version_at: int = 0
+    repo_at: int = 0
     methods: dict[str, Route] = field(default_factory=dict)
 
 
@@ -54,12 +57,13 @@ class Router:
             if pattern is None:
                 pattern = patterns[route.path] = _Path()
                 segments = route.path.split("/")
-                fixed = tuple(at for at, segment in enumerate(segments) if segment not in (_MODEL, _VERSION))
+                fixed = tuple(at for at, segment in enumerate(segments) if segment not in _VARIABLES)
                 if len(fixed) == len(segments):
                     self._literal[route.path] = Found(pattern.methods)
                 else:
-                    pattern.model_at = segments.index(_MODEL)
-                    pattern.version_at = segments.index(_VERSION) if _VERSION in segments else 0
+                    pattern.model_at = _place(_MODEL, segments)
+                    pattern.version_at = _place(_VERSION, segments)
+                    pattern.repo_at = _place(_REPO, segments)
                     shape = (len(segments), *fixed)
                     if shape not in shapes:
                         shapes[shape] = {}
@@ -80,7 +84,7 @@ class Router:
         segments = path.split("/")
         for pick, patterns in self._shapes.get(len(segments), ()):
             pattern = patterns.get(pick(segments))
-            if pattern is None:
+            if pattern is None or (pattern.repo_at and not segments[pattern.repo_at]):
                 continue
             model = segments[pattern.model_at]
             if "%" in model:
@@ -92,3 +96,7 @@ class Router:
             if version.isascii() and version.isdigit():
                 return Found(pattern.methods, model, version)
         return None
+
+
+def _place(variable: str, segments: list[str]) -> int:
+    return segments.index(variable) if variable in segments else 0

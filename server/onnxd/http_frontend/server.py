@@ -5,6 +5,7 @@ from types import TracebackType
 from onnxd.http_frontend.application import routes
 from onnxd.http_frontend.body import BodyReader
 from onnxd.http_frontend.config import HttpConfig
+from onnxd.http_frontend.generate import GenerateHandlers
 from onnxd.http_frontend.health import HealthHandlers
 from onnxd.http_frontend.infer import InferHandlers
 from onnxd.http_frontend.listener import Listener
@@ -57,6 +58,7 @@ class HttpFrontend:
             health=HealthHandlers(inference),
             metadata=MetadataHandlers(inference, server_name, server_version),
             infer=InferHandlers(inference, tracing, body, limits),
+            generate=GenerateHandlers(inference, tracing, body, limits),
             statistics=StatisticsHandlers(inference),
             repository=RepositoryHandlers(lifecycle, body, limits),
             simple=SimpleHandlers(inference, tracing, body, limits, simple_model),

@@ -8,7 +8,7 @@ goes, takes ten times as long for a large one as a copy does.
 from typing import Final
 
 from onnxd.errors import PayloadTooLarge
-from onnxd.messages import InferResponse
+from onnxd.messages import InferRequest, InferResponse
 from onnxd.protocol.binary import encode_tensor
 from onnxd.tensors import datatype_of
 from onnxd_protos import grpc_service_pb2 as pb
@@ -47,6 +47,22 @@ def encode_infer_response(response: InferResponse, *, in_stream: bool = False) -
     if in_stream:
         parts.insert(0, _INFER_RESPONSE + _varint(size))
     return b"".join(parts)
+
+
+def encode_stream_error(text: str, request_id: str, queued: InferRequest | None) -> bytes:
+    """A ModelStreamInferResponse that is an error.
+
+    As with Triton, one of a request that had been queued says more: the model and the version that were
+    asked for, and that this is its last answer.
+    """
+    message = pb.ModelStreamInferResponse(error_message=text)
+    response = message.infer_response
+    response.id = request_id
+    if queued is not None:
+        response.model_name = queued.model_name
+        response.model_version = "" if queued.model_version is None else str(queued.model_version)
+        response.parameters[_FINAL].bool_param = True
+    return message.SerializeToString()
 
 
 def _varint(number: int) -> bytes:

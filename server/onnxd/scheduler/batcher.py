@@ -77,12 +77,13 @@ class Batcher:
         runner says of the request (TensorMismatch).
         """
         now_s = self._clock.now_s()
-        request.timeline.queue_start_ns = time.monotonic_ns()
+        start_ns = time.monotonic_ns()
         try:
             self._admit(request, now_s)
         except Exception:
-            self._count_failure(request, FailureReason.REJECTED)
+            self._statistics.record_failure(time.monotonic_ns() - start_ns, FailureReason.REJECTED)
             raise
+        request.timeline.queue_start_ns = start_ns
         item = Item(
             request=request,
             rows=rows,

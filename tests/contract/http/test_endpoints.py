@@ -98,6 +98,19 @@ async def test_the_index_lists_every_version_or_those_that_are_ready(server: Htt
     assert (await server.post("/v2/repository/index", b'{"ready":true}')).json() == ready
 
 
+async def test_the_index_is_the_same_for_any_repository(server: HttpServer) -> None:
+    whole = (await server.post("/v2/repository/index")).json()
+    assert (await server.post("/v2/repository/disk/index", b'{"ready":true}')).json() == whole
+
+
+@pytest.mark.parametrize("operation", ["load", "unload"])
+async def test_control_in_one_repository_is_not_supported(server: HttpServer, operation: str) -> None:
+    answer = await server.post(f"/v2/repository/disk/models/identity/{operation}")
+    assert answer.status == 501
+    assert "/v2/repository/models/" in answer.error
+    assert server.stand.control.loaded == server.stand.control.unloaded == []
+
+
 @pytest.mark.parametrize("body", [b'{"ready":1}', b'{"ready":null}', b'{"ready":"true"}', b"[]", b"nonsense"])
 async def test_an_index_request_of_the_wrong_form_is_refused(server: HttpServer, body: bytes) -> None:
     answer = await server.post("/v2/repository/index", body)

@@ -10,7 +10,7 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "TRACE", "OPTIONS", 
 
 
 def concrete(route: Route) -> str:
-    return route.path.replace("{model}", "identity").replace("{version}", "1")
+    return route.path.replace("{model}", "identity").replace("{version}", "1").replace("{repo}", "disk")
 
 
 @pytest.mark.parametrize("method", METHODS, ids="A27-{}".format)

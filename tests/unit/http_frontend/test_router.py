@@ -25,6 +25,8 @@ ROUTER = Router(
         route("POST", "/v2/models/{model}/infer"),
         route("POST", "/v2/models/{model}/versions/{version}/infer"),
         route("POST", "/v2/repository/models/{model}/load"),
+        route("POST", "/v2/repository/{repo}/models/{model}/load"),
+        route("POST", "/v2/repository/{repo}/index"),
     ]
 )
 
@@ -45,6 +47,8 @@ def found(path: str) -> Found:
         ("/v2/models/m/versions/12/infer", "/v2/models/{model}/versions/{version}/infer", "m", "12"),
         ("/v2/models/versions/infer", "/v2/models/{model}/infer", "versions", ""),
         ("/v2/repository/models/models/load", "/v2/repository/models/{model}/load", "models", ""),
+        ("/v2/repository/disk/models/m/load", "/v2/repository/{repo}/models/{model}/load", "m", ""),
+        ("/v2/repository/models/index", "/v2/repository/{repo}/index", "", ""),
         ("/v2/models/a%2Fb/infer", "/v2/models/{model}/infer", "a/b", ""),
         ("/v2/models/%E2%82%AC/infer", "/v2/models/{model}/infer", "€", ""),
         ("/v2/models//infer", "/v2/models/{model}/infer", "", ""),
@@ -59,7 +63,8 @@ def test_a_path_leads_to_its_pattern(path: str, pattern: str, model: str, versio
 @pytest.mark.parametrize(
     "path",
     ["", "/", "/v2/", "//v2", "/v2/models", "/v2/models/m/nothing", "/v2/models/m/versions/x/infer",
-     "/v2/models/m/versions//infer", "/v2/models/m/versions/1/infer/", "/v2/models/m%2Finfer/x", "v2"],
+     "/v2/models/m/versions//infer", "/v2/models/m/versions/1/infer/", "/v2/models/m%2Finfer/x", "v2",
+     "/v2/repository//index", "/v2/repository//models/m/load", "/v2/repository/a/b/index"],
 )  # fmt: skip
 def test_a_path_of_no_pattern_leads_nowhere(path: str) -> None:
     assert ROUTER.find(path) is None
