@@ -1,6 +1,7 @@
 """The composition root: opens every part in order and closes them in reverse.
 
-    logging -> tracing -> store -> trial room -> lifecycle -> gRPC -> HTTP -> (serve) -> drain
+    logging -> tracing -> store -> trial room -> lifecycle -> shared memory -> gRPC -> HTTP -> (serve)
+    -> drain
 
 Nothing below knows the settings as a whole; each part is given its own.
 """
@@ -31,6 +32,7 @@ from onnxd.runtime.ort import check_distributions
 from onnxd.runtime.threads import cpu_budget
 from onnxd.runtime.trial import TrialRoom
 from onnxd.settings.server_settings import ServerSettings
+from onnxd.shared_memory.service import SharedMemory
 from onnxd.telemetry.logs import logging_to_stderr
 from onnxd.telemetry.setup import open_tracing
 
@@ -53,7 +55,8 @@ async def open_server(settings: ServerSettings, resources: AsyncExitStack) -> Se
     """Open every part on `resources`, which closes them in reverse. It listens when this returns, and is
     ready once `lifecycle.started` is set and `inference.open` has been called.
 
-    Raises StateDirectoryUnusable, PortTaken, TracingUnavailable: for the operator, each with its mend.
+    Raises StateDirectoryUnusable, PortTaken, TracingUnavailable, SharedMemoryUnavailable: for the operator,
+    each with its mend.
     """
     release = version("onnxd")
     tracing = await resources.enter_async_context(open_tracing(settings.tracing, release))
@@ -71,7 +74,8 @@ async def open_server(settings: ServerSettings, resources: AsyncExitStack) -> Se
             load_at_start=settings.load_model,
         )
     )
-    inference = InferenceService(catalog, settings.inference)
+    shared_memory = resources.enter_context(SharedMemory(settings.shared_memory, settings.limits))
+    inference = InferenceService(catalog, settings.inference, shared_memory)
     grpc = await resources.enter_async_context(
         GrpcFrontend(
             settings.grpc,

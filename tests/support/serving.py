@@ -16,6 +16,7 @@ from onnxd.scheduler.batcher import Batcher
 from onnxd.scheduler.clock import LoopClock
 from onnxd.scheduler.policy import BatchPolicy
 from onnxd.scheduler.runner import Runner, RunResult
+from onnxd.shared_memory.service import SharedMemory
 from onnxd.telemetry.statistics import ModelStatistics
 from onnxd.tensors import Array, Datatype, ModelSpec, TensorSpec
 
@@ -175,10 +176,14 @@ class Serving:
         self.catalog.swap(versions[0].spec.name, numbered, states)
 
 
-def serving(*versions: ServedVersion, config: InferenceConfig | None = None) -> Serving:
+def serving(
+    *versions: ServedVersion,
+    config: InferenceConfig | None = None,
+    shared_memory: SharedMemory | None = None,
+) -> Serving:
     """An inference service that is ready, with these versions, each of a model of its own."""
     catalog = Catalog()
-    inference = InferenceService(catalog, config or InferenceConfig())
+    inference = InferenceService(catalog, config or InferenceConfig(), shared_memory)
     stand = Serving(catalog, inference, ScriptedControl(catalog))
     for version in versions:
         stand.serve(version)
