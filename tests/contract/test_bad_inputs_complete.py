@@ -24,6 +24,7 @@ BAD_INPUTS: Final = {
     "binary tensors": numbered("D", *range(1, 10)),
     # Not yet: E9 (a run that kills its process), E11 to E15 (memory, batches with a bad request in them).
     "shapes and semantics": numbered("E", *range(1, 8), 10),
+    "shared memory": numbered("F", *range(1, 11), *range(12, 16)),
     "gRPC": numbered("G", *range(1, 10), 11, 12, 14, 15, 16),
     # Not yet: 39 (decoupled models), 40 to 42 (sequences), 49 (restricted operations).
     "the protocol's invalid inputs": {str(row) for row in range(1, 51)} - {"39", "40", "41", "42", "49"},

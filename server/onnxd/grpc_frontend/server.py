@@ -17,6 +17,7 @@ from onnxd.grpc_frontend.health import HEALTH_SERVICE, Health
 from onnxd.grpc_frontend.infer import InferCalls
 from onnxd.grpc_frontend.neural import NeuralCalls
 from onnxd.grpc_frontend.reflection import reflection_handlers
+from onnxd.grpc_frontend.shared_memory import SharedMemoryCalls
 from onnxd.grpc_frontend.streams import Answer, Streams
 from onnxd_protos.services import GRPC_INFERENCE_SERVICE, NEURAL_SERVICE, SERVICES
 
@@ -116,6 +117,7 @@ class GrpcFrontend:
             "RepositoryIndex": control.index,
             "RepositoryModelLoad": control.load,
             "RepositoryModelUnload": control.unload,
+            **SharedMemoryCalls(control.inference.shared_memory).by_name(),
         }
         handlers = {
             name: unary_handler(method, unary.get(name, _not_supported(name)), self._running)

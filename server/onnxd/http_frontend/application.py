@@ -5,6 +5,7 @@ from onnxd.http_frontend.health import HealthHandlers
 from onnxd.http_frontend.infer import InferHandlers
 from onnxd.http_frontend.metadata import MetadataHandlers
 from onnxd.http_frontend.repository import RepositoryHandlers
+from onnxd.http_frontend.shared_memory import SharedMemoryHandlers
 from onnxd.http_frontend.simple import SimpleHandlers
 from onnxd.http_frontend.statistics import StatisticsHandlers
 
@@ -16,6 +17,7 @@ def routes(
     infer: InferHandlers,
     statistics: StatisticsHandlers,
     repository: RepositoryHandlers,
+    shared_memory: SharedMemoryHandlers,
     simple: SimpleHandlers,
 ) -> tuple[Route, ...]:
     """Method, path, handler, and the operation that a caller must be permitted."""
@@ -39,6 +41,7 @@ def routes(
         Route("POST", "/v2/repository/index", repository.index, "metadata"),
         Route("POST", "/v2/repository/models/{model}/load", repository.load, "load"),
         Route("POST", "/v2/repository/models/{model}/unload", repository.unload, "unload"),
+        *shared_memory.routes(),
         Route("GET", "/health", health.healthy, "health"),
         Route("POST", "/infer", simple.infer, "infer"),
     )

@@ -15,6 +15,7 @@ from onnxd.http_frontend.call import Route
 
 _MODEL: Final = "{model}"
 _VERSION: Final = "{version}"
+_REGION: Final = "{region}"
 
 
 @dataclass(slots=True)
@@ -23,16 +24,18 @@ class _Path:
 
     model_at: int = 0
     version_at: int = 0
+    region_at: int = 0
     methods: dict[str, Route] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Where a path leads. `model` and `version` are decoded but not checked; "" = the pattern has none."""
+    """Where a path leads. Names and version are decoded but not checked; "" = the pattern has none."""
 
     methods: Mapping[str, Route]
     model: str = ""
     version: str = ""
+    region: str = ""
 
 
 _Literals = tuple[str, ...]
@@ -54,12 +57,14 @@ class Router:
             if pattern is None:
                 pattern = patterns[route.path] = _Path()
                 segments = route.path.split("/")
-                fixed = tuple(at for at, segment in enumerate(segments) if segment not in (_MODEL, _VERSION))
+                variables = (_MODEL, _VERSION, _REGION)
+                fixed = tuple(at for at, segment in enumerate(segments) if segment not in variables)
                 if len(fixed) == len(segments):
                     self._literal[route.path] = Found(pattern.methods)
                 else:
-                    pattern.model_at = segments.index(_MODEL)
+                    pattern.model_at = segments.index(_MODEL) if _MODEL in segments else 0
                     pattern.version_at = segments.index(_VERSION) if _VERSION in segments else 0
+                    pattern.region_at = segments.index(_REGION) if _REGION in segments else 0
                     shape = (len(segments), *fixed)
                     if shape not in shapes:
                         shapes[shape] = {}
@@ -82,13 +87,17 @@ class Router:
             pattern = patterns.get(pick(segments))
             if pattern is None:
                 continue
-            model = segments[pattern.model_at]
-            if "%" in model:
-                # Bytes that are not UTF-8 become lone surrogates, which no valid name has.
-                model = unquote(model, errors="surrogateescape")
+            model = _decoded(segments[pattern.model_at])
+            if pattern.region_at:
+                return Found(pattern.methods, region=_decoded(segments[pattern.region_at]))
             if not pattern.version_at:
                 return Found(pattern.methods, model)
             version = segments[pattern.version_at]
             if version.isascii() and version.isdigit():
                 return Found(pattern.methods, model, version)
         return None
+
+
+def _decoded(segment: str) -> str:
+    # Bytes that are not UTF-8 become lone surrogates, which no valid name has.
+    return unquote(segment, errors="surrogateescape") if "%" in segment else segment

@@ -14,6 +14,7 @@ from onnxd.http_frontend.infer import InferHandlers
 from onnxd.http_frontend.metadata import MetadataHandlers
 from onnxd.http_frontend.middleware import Boundary
 from onnxd.http_frontend.repository import ControlPlane, RepositoryHandlers
+from onnxd.http_frontend.shared_memory import SharedMemoryHandlers
 from onnxd.http_frontend.simple import SimpleHandlers
 from onnxd.http_frontend.statistics import StatisticsHandlers
 from onnxd.inference import InferenceService
@@ -60,6 +61,7 @@ class HttpFrontend:
             infer=InferHandlers(inference, tracing, body, limits),
             statistics=StatisticsHandlers(inference),
             repository=RepositoryHandlers(lifecycle, body, limits),
+            shared_memory=SharedMemoryHandlers(inference.shared_memory, body, limits),
             simple=SimpleHandlers(inference, tracing, body, limits, simple_model),
         )
         """Everything that is answered, for the documentation and for the tests that walk it."""
