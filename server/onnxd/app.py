@@ -1,6 +1,7 @@
 """The composition root: opens every part in order and closes them in reverse.
 
-    logging -> tracing -> store -> trial room -> lifecycle -> gRPC -> HTTP -> metrics -> (serve) -> drain
+    logging -> tracing -> store -> trial room -> lifecycle -> shared memory -> gRPC -> HTTP -> metrics
+    -> (serve) -> drain
 
 Nothing below knows the settings as a whole; each part is given its own.
 """
@@ -34,6 +35,7 @@ from onnxd.runtime.ort import check_distributions, onnxruntime
 from onnxd.runtime.threads import cpu_budget
 from onnxd.runtime.trial import TrialRoom
 from onnxd.settings.server_settings import ServerSettings
+from onnxd.shared_memory.service import SharedMemory
 from onnxd.telemetry.log_settings import LogSettings
 from onnxd.telemetry.logs import log_settings, logging_to_stderr
 from onnxd.telemetry.metrics import Metrics
@@ -66,7 +68,8 @@ async def open_server(
     ready once `lifecycle.started` is set and `inference.open` has been called.
 
     `log`: of the log that is open, for clients to change; None = the log is somebody else's.
-    Raises StateDirectoryUnusable, PortTaken, TracingUnavailable: for the operator, each with its mend.
+    Raises StateDirectoryUnusable, PortTaken, TracingUnavailable, SharedMemoryUnavailable: for the operator,
+    each with its mend.
     """
     release = version("onnxd")
     tracing = await resources.enter_async_context(open_tracing(settings.tracing, release))
@@ -84,11 +87,12 @@ async def open_server(
             load_at_start=settings.load_model,
         )
     )
-    inference = InferenceService(catalog, settings.inference)
     run_time = RunTimeSettings(
         tracing.settings, log or log_settings(settings.log), by_api=settings.settings_api
     )
     refusals = Refusals()
+    shared_memory = resources.enter_context(SharedMemory(settings.shared_memory, settings.limits))
+    inference = InferenceService(catalog, settings.inference, shared_memory)
     metrics = Metrics(lambda: observe(release, inference, lifecycle, refusals))
     grpc = await resources.enter_async_context(
         GrpcFrontend(

@@ -4,7 +4,8 @@
     ├── InvalidRequest            the client must change the request
     │   ├── MalformedPayload      bytes that are not the protocol's form (JSON, tensors, protobuf, encoding)
     │   ├── TensorMismatch        well-formed, but not what this model takes
-    │   └── InvalidName           a model name or version outside the allowed pattern
+    │   ├── InvalidName           a name or version outside the allowed pattern
+    │   └── AlreadyExists         a name that is taken
     ├── PayloadTooLarge           over a size limit
     ├── UnsupportedEncoding       a Content-Encoding we do not read
     ├── RequestTooSlow            the body did not arrive within its deadline
@@ -55,7 +56,11 @@ class TensorMismatch(InvalidRequest):
 
 
 class InvalidName(InvalidRequest):
-    """A model name or version that could never exist."""
+    """The name of a model or a region, or a version, that could never exist."""
+
+
+class AlreadyExists(InvalidRequest):
+    """What the request would make is there already."""
 
 
 class PayloadTooLarge(ServerError):

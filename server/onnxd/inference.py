@@ -13,6 +13,8 @@ from onnxd.protocol.classification import classify_outputs
 from onnxd.protocol.validation import validate
 from onnxd.repository.catalog import Catalog
 from onnxd.repository.served import Lease, ServedVersion
+from onnxd.shared_memory.config import SharedMemoryConfig
+from onnxd.shared_memory.service import SharedMemory
 from onnxd.telemetry.observation import VersionObservation
 from onnxd.tensors import ModelSpec
 from onnxd.units import Seconds
@@ -31,7 +33,11 @@ class InferenceConfig:
 class InferenceService:
     """The data plane. It authenticates nobody: the request carries a Principal that the edge settled."""
 
-    def __init__(self, catalog: Catalog, config: InferenceConfig) -> None:
+    def __init__(
+        self, catalog: Catalog, config: InferenceConfig, shared_memory: SharedMemory | None = None
+    ) -> None:
+        """`shared_memory` None = switched off."""
+        self.shared_memory = shared_memory or SharedMemory(SharedMemoryConfig())
         self._catalog = catalog
         self._config = config
         self._in_flight = 0
@@ -67,8 +73,8 @@ class InferenceService:
         """Run one request.
 
         Raises ModelNotFound, ModelUnavailable, TensorMismatch, QueueFull, QueueTimeout, DeadlineExceeded,
-        ServerDraining, Unavailable, or ExecutionFailed. A cancelled caller frees its place in the queue at
-        once.
+        ServerDraining, Unavailable, or ExecutionFailed; for tensors in shared memory also PermissionDenied,
+        NotFound, InvalidRequest, PayloadTooLarge. A cancelled caller frees its place in the queue at once.
         """
         if self._draining and not self._serving:
             raise ServerDraining("the server is shutting down", retry_after_s=1.0)
@@ -80,12 +86,13 @@ class InferenceService:
         self._in_flight += 1
         try:
             with Lease(self.served(request.model_name, request.model_version)) as served:
-                rows = validate(request, served.spec)
-                names = tuple(output.name for output in request.outputs) or served.output_names
-                outputs = await served.batcher.submit(request, rows, names)
-                if request.outputs:
-                    outputs = classify_outputs(request.outputs, outputs, served.spec)
-                return InferResponse(request.model_name, served.spec.version, request.id, outputs)
+                if not request.uses_shared_memory:
+                    return await _run(request, served)
+                with self.shared_memory.hold(request) as held:
+                    await self.shared_memory.read_inputs(held, request)
+                    response = await _run(request, served)
+                    await self.shared_memory.write_outputs(held, response)
+                    return response
         finally:
             self._in_flight -= 1
 
@@ -148,3 +155,12 @@ class InferenceService:
                 f"the server is starting, and does not know yet whether there is a model '{name}'",
                 retry_after_s=1.0,
             )
+
+
+async def _run(request: InferRequest, served: ServedVersion) -> InferResponse:
+    rows = validate(request, served.spec)
+    names = tuple(output.name for output in request.outputs) or served.output_names
+    outputs = await served.batcher.submit(request, rows, names)
+    if request.outputs:
+        outputs = classify_outputs(request.outputs, outputs, served.spec)
+    return InferResponse(request.model_name, served.spec.version, request.id, outputs)

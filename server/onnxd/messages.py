@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from onnxd.tensors import Array
+from onnxd.tensors import Array, Datatype
 
 ParameterValue = bool | int | float | str
 
@@ -48,6 +48,24 @@ class Timeline:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedPlace:
+    """Where a tensor's bytes lie in shared memory: a range of a region that was registered by name."""
+
+    region: str
+    offset: int
+    byte_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class SharedInput:
+    """An input that is in shared memory, not yet read."""
+
+    datatype: Datatype
+    shape: tuple[int, ...]
+    place: SharedPlace
+
+
+@dataclass(frozen=True, slots=True)
 class RequestedOutput:
     """One output that the client asked for by name."""
 
@@ -56,6 +74,8 @@ class RequestedOutput:
     """HTTP only: raw bytes behind the JSON (True), JSON (False), or as the request's default says (None)."""
     classification: int = 0
     """k > 0: the k best classes as BYTES instead of the tensor."""
+    place: SharedPlace | None = None
+    """Shared memory that it is to be written to, in place of the answer."""
 
 
 @dataclass(slots=True)
@@ -82,6 +102,12 @@ class InferRequest:
     deadline_s: float | None = None
     """The caller's deadline, in seconds of time.monotonic()."""
     timeline: Timeline = field(default_factory=Timeline)
+    shared_inputs: Mapping[str, SharedInput] = field(default_factory=dict)
+    """Inputs that are yet to be read into `inputs`."""
+
+    @property
+    def uses_shared_memory(self) -> bool:
+        return bool(self.shared_inputs) or any(output.place is not None for output in self.outputs)
 
 
 @dataclass(slots=True)
@@ -93,3 +119,5 @@ class InferResponse:
     id: str
     outputs: Mapping[str, Array]
     """By name, in the order in which they are to be answered. BYTES: object arrays of str."""
+    in_shared_memory: frozenset[str] = frozenset()
+    """Outputs that are written already: they are answered by name, datatype and shape alone."""

@@ -28,6 +28,7 @@ BAD_INPUTS: Final = {
     "load and unload": numbered("H", 1, 2, 3, 5, 6),
     "settings": numbered("K", 1, 2, 4) | {"W12"},
     "faults under load": {"S3"},
+    "shared memory": numbered("F", *range(1, 11), *range(12, 16)),
     "gRPC": numbered("G", *range(1, 10), 11, 12, 14, 15, 16),
     # Not yet: 39 (decoupled models), 40 to 42 (sequences), 49 (restricted operations).
     "the protocol's invalid inputs": {str(row) for row in range(1, 51)} - {"39", "40", "41", "42", "49"},

@@ -16,6 +16,7 @@ from onnxd.scheduler.batcher import Batcher
 from onnxd.scheduler.clock import LoopClock
 from onnxd.scheduler.policy import BatchPolicy
 from onnxd.scheduler.runner import Runner, RunResult
+from onnxd.shared_memory.service import SharedMemory
 from onnxd.telemetry.instruments import BUILD_PARTS
 from onnxd.telemetry.observation import Observation
 from onnxd.telemetry.refusals import Refusals
@@ -189,10 +190,14 @@ class Serving:
         )
 
 
-def serving(*versions: ServedVersion, config: InferenceConfig | None = None) -> Serving:
+def serving(
+    *versions: ServedVersion,
+    config: InferenceConfig | None = None,
+    shared_memory: SharedMemory | None = None,
+) -> Serving:
     """An inference service that is ready, with these versions, each of a model of its own."""
     catalog = Catalog()
-    inference = InferenceService(catalog, config or InferenceConfig())
+    inference = InferenceService(catalog, config or InferenceConfig(), shared_memory)
     stand = Serving(catalog, inference, ScriptedControl(catalog))
     for version in versions:
         stand.serve(version)

@@ -21,13 +21,20 @@ def command(ctx: click.Context, /, **_: object) -> None:
     from onnxd.grpc_frontend.server import PortTaken as GrpcPortTaken
     from onnxd.http_frontend.listener import PortTaken as HttpPortTaken
     from onnxd.repository.store import StateDirectoryUnusable
+    from onnxd.shared_memory.regions import SharedMemoryUnavailable
     from onnxd.telemetry.setup import TracingUnavailable
 
     refusals: list[Exception] = []
     code = 1
     try:
         code = run(loaded.settings, partial(click.echo, err=True))
-    except* (StateDirectoryUnusable, TracingUnavailable, GrpcPortTaken, HttpPortTaken) as group:
+    except* (
+        StateDirectoryUnusable,
+        TracingUnavailable,
+        SharedMemoryUnavailable,
+        GrpcPortTaken,
+        HttpPortTaken,
+    ) as group:
         # Alone or, out of a task group, several: each is a sentence for the operator.
         refusals = list(_leaves(group))
     if refusals:

@@ -7,7 +7,7 @@ from onnxd.errors import InvalidName, MalformedPayload, ModelNotFound, NotSuppor
 from onnxd.grpc_frontend.call import Call
 from onnxd.inference import InferenceService
 from onnxd.protocol import proto_documents
-from onnxd.protocol.documents import EXTENSIONS, IndexRow, StatisticsRow
+from onnxd.protocol.documents import IndexRow, StatisticsRow, extensions
 from onnxd.protocol.load_parameters import check_load_parameters, check_unload_parameters
 from onnxd.protocol.names import check_model_name, parse_version
 from onnxd.repository.catalog import IndexEntry, ModelState
@@ -49,7 +49,8 @@ class ControlCalls:
         return pb.ModelReadyResponse(ready=ready)
 
     async def server_metadata(self, _: pb.ServerMetadataRequest, __: Call) -> pb.ServerMetadataResponse:
-        return proto_documents.server_metadata(self.server_name, self.server_version, EXTENSIONS)
+        spoken = extensions(shared_memory=self.inference.shared_memory.enabled)
+        return proto_documents.server_metadata(self.server_name, self.server_version, spoken)
 
     async def model_metadata(self, asked: pb.ModelMetadataRequest, call: Call) -> pb.ModelMetadataResponse:
         name, version = _target(asked, call)

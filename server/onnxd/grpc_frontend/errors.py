@@ -16,6 +16,7 @@ from onnxd.errors import ServerError
 STATUS: Final[dict[type[ServerError], grpc.StatusCode]] = {
     errors.ServerError: grpc.StatusCode.INTERNAL,
     errors.InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
     errors.PayloadTooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.UnsupportedEncoding: grpc.StatusCode.UNIMPLEMENTED,
     errors.RequestTooSlow: grpc.StatusCode.DEADLINE_EXCEEDED,

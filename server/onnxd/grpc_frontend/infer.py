@@ -12,6 +12,7 @@ from onnxd.errors import ServerError
 from onnxd.grpc_frontend.boundary import log_call, parse, settle
 from onnxd.grpc_frontend.call import Call
 from onnxd.grpc_frontend.errors import status_of
+from onnxd.grpc_frontend.shared_memory import is_local
 from onnxd.grpc_frontend.streams import Answer
 from onnxd.inference import InferenceService
 from onnxd.messages import InferRequest, InferResponse, Timeline
@@ -112,6 +113,8 @@ class InferCalls:
         progress.request = request
         request.timeline = timeline
         request.deadline_s = call.deadline_s()
+        if request.uses_shared_memory:
+            self.inference.shared_memory.admit(local=is_local(call))
         timeline.decode_end_ns = time.monotonic_ns()
         response = await self.inference.infer(request)
         progress.version = response.model_version

@@ -18,6 +18,7 @@ from onnxd.grpc_frontend.infer import InferCalls
 from onnxd.grpc_frontend.neural import NeuralCalls
 from onnxd.grpc_frontend.reflection import reflection_handlers
 from onnxd.grpc_frontend.run_time_settings import SettingCalls
+from onnxd.grpc_frontend.shared_memory import SharedMemoryCalls
 from onnxd.grpc_frontend.streams import Answer, Streams
 from onnxd.telemetry.refusals import Refusals
 from onnxd_protos.services import GRPC_INFERENCE_SERVICE, NEURAL_SERVICE, SERVICES
@@ -123,6 +124,7 @@ class GrpcFrontend:
             "RepositoryModelUnload": control.unload,
             "TraceSetting": self._settings.trace,
             "LogSettings": self._settings.log,
+            **SharedMemoryCalls(control.inference.shared_memory).by_name(),
         }
         handlers = {
             name: unary_handler(method, unary.get(name, _not_supported(name)), self._running)

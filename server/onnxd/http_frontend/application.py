@@ -8,6 +8,7 @@ from onnxd.http_frontend.log_settings import LogSettingHandlers
 from onnxd.http_frontend.metadata import MetadataHandlers
 from onnxd.http_frontend.metrics import MetricsHandlers
 from onnxd.http_frontend.repository import RepositoryHandlers
+from onnxd.http_frontend.shared_memory import SharedMemoryHandlers
 from onnxd.http_frontend.simple import SimpleHandlers
 from onnxd.http_frontend.statistics import StatisticsHandlers
 from onnxd.http_frontend.trace_settings import TraceSettingHandlers
@@ -21,6 +22,7 @@ def routes(
     generate: GenerateHandlers,
     statistics: StatisticsHandlers,
     repository: RepositoryHandlers,
+    shared_memory: SharedMemoryHandlers,
     simple: SimpleHandlers,
     trace: TraceSettingHandlers,
     log: LogSettingHandlers,
@@ -60,6 +62,7 @@ def routes(
         Route("POST", "/v2/logging", log.update, "log"),
         Route("POST", "/v2/repository/{repo}/models/{model}/load", repository.in_one_repository, "load"),
         Route("POST", "/v2/repository/{repo}/models/{model}/unload", repository.in_one_repository, "unload"),
+        *shared_memory.routes(),
         Route("GET", "/health", health.healthy, "health"),
         Route("POST", "/infer", simple.infer, "infer"),
         *(() if metrics is None else (Route("GET", "/metrics", metrics.scrape, "metrics"),)),

@@ -10,7 +10,7 @@ from aiohttp import web
 class Route:
     """One operation of the HTTP surface.
 
-    `path` may hold the variables {model}, {version} and {repo}, each one whole segment.
+    `path` may hold the variables {model}, {version}, {repo} and {region}, each one whole segment.
     """
 
     method: str
@@ -38,6 +38,8 @@ class Call:
     """A valid name, but perhaps of no model; "" on routes without one."""
     version: int | None = None
     """None = the model's policy chooses."""
+    region: str = ""
+    """A valid name of a shared memory region; "" on routes without one."""
     request_id: str = ""
     """The client's own id, once it is decoded."""
     trace_id: str = ""

@@ -13,6 +13,7 @@ from onnxd.http_frontend.call import Call
 from onnxd.http_frontend.deadline import deadline_s
 from onnxd.http_frontend.offload import by_size
 from onnxd.http_frontend.responses import SERVER_HEADERS, send_parts
+from onnxd.http_frontend.shared_memory import is_local
 from onnxd.http_frontend.tracing import Progress, traced
 from onnxd.inference import InferenceService
 from onnxd.messages import InferRequest, Timeline
@@ -46,6 +47,8 @@ class InferHandlers:
         request.timeline = timeline
         request.deadline_s = latest_s
         call.request_id = request.id
+        if request.uses_shared_memory:
+            self.inference.shared_memory.admit(local=is_local(call))
         timeline.decode_end_ns = time.monotonic_ns()
         response = await self.inference.infer(request)
         progress.version = response.model_version

@@ -19,9 +19,8 @@ class MetadataHandlers:
     server_version: str
 
     async def server(self, _: Call) -> web.Response:
-        return json_response(
-            documents.server_metadata(self.server_name, self.server_version, documents.EXTENSIONS)
-        )
+        extensions = documents.extensions(shared_memory=self.inference.shared_memory.enabled)
+        return json_response(documents.server_metadata(self.server_name, self.server_version, extensions))
 
     async def model(self, call: Call) -> web.Response:
         spec = self.inference.spec(call.model, call.version)

@@ -15,11 +15,12 @@ from onnxd.http_frontend.call import Call, Route
 from onnxd.http_frontend.errors import CLIENT_GONE, refusal, response_to
 from onnxd.http_frontend.router import Router
 from onnxd.protocol.names import check_model_name, parse_version
+from onnxd.protocol.shared_memory import check_region_name
 from onnxd.security.origin import check_origin
 from onnxd.telemetry.access import Outcome, log_access
 from onnxd.telemetry.refusals import Refusals
 
-ADMIN_OPERATIONS: Final = frozenset({"load", "unload", "trace", "log"})
+ADMIN_OPERATIONS: Final = frozenset({"load", "unload", "trace", "log", "shared_memory"})
 """Operations that change what the server does; a browser must not be talked into them."""
 
 _log = structlog.get_logger(__name__)
@@ -98,6 +99,8 @@ class Boundary:
         if "{model}" in route.path:
             call.model = check_model_name(found.model)
             call.version = parse_version(found.version)
+        elif "{region}" in route.path:
+            call.region = check_region_name(found.region)
         return route
 
 

@@ -16,7 +16,8 @@ from onnxd.http_frontend.call import Route
 _MODEL: Final = "{model}"
 _VERSION: Final = "{version}"
 _REPO: Final = "{repo}"
-_VARIABLES: Final = frozenset({_MODEL, _VERSION, _REPO})
+_REGION: Final = "{region}"
+_VARIABLES: Final = frozenset({_MODEL, _VERSION, _REPO, _REGION})
 
 
 @dataclass(slots=True)
@@ -26,16 +27,18 @@ class _Path:
     model_at: int = 0
     version_at: int = 0
     repo_at: int = 0
+    region_at: int = 0
     methods: dict[str, Route] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Where a path leads. `model` and `version` are decoded but not checked; "" = the pattern has none."""
+    """Where a path leads. Names and version are decoded but not checked; "" = the pattern has none."""
 
     methods: Mapping[str, Route]
     model: str = ""
     version: str = ""
+    region: str = ""
 
 
 _Literals = tuple[str, ...]
@@ -64,6 +67,7 @@ class Router:
                     pattern.model_at = _place(_MODEL, segments)
                     pattern.version_at = _place(_VERSION, segments)
                     pattern.repo_at = _place(_REPO, segments)
+                    pattern.region_at = _place(_REGION, segments)
                     shape = (len(segments), *fixed)
                     if shape not in shapes:
                         shapes[shape] = {}
@@ -86,10 +90,9 @@ class Router:
             pattern = patterns.get(pick(segments))
             if pattern is None or (pattern.repo_at and not segments[pattern.repo_at]):
                 continue
-            model = segments[pattern.model_at]
-            if "%" in model:
-                # Bytes that are not UTF-8 become lone surrogates, which no valid name has.
-                model = unquote(model, errors="surrogateescape")
+            model = _decoded(segments[pattern.model_at])
+            if pattern.region_at:
+                return Found(pattern.methods, region=_decoded(segments[pattern.region_at]))
             if not pattern.version_at:
                 return Found(pattern.methods, model)
             version = segments[pattern.version_at]
@@ -100,3 +103,8 @@ class Router:
 
 def _place(variable: str, segments: list[str]) -> int:
     return segments.index(variable) if variable in segments else 0
+
+
+def _decoded(segment: str) -> str:
+    # Bytes that are not UTF-8 become lone surrogates, which no valid name has.
+    return unquote(segment, errors="surrogateescape") if "%" in segment else segment

@@ -14,6 +14,7 @@ from onnxd.http_frontend.metadata import MetadataHandlers
 from onnxd.http_frontend.metrics import MetricsHandlers
 from onnxd.http_frontend.middleware import Boundary
 from onnxd.http_frontend.repository import ControlPlane, RepositoryHandlers
+from onnxd.http_frontend.shared_memory import SharedMemoryHandlers
 from onnxd.http_frontend.simple import SimpleHandlers
 from onnxd.http_frontend.statistics import StatisticsHandlers
 from onnxd.http_frontend.trace_settings import TraceSettingHandlers
@@ -61,6 +62,7 @@ class HttpFrontend:
             generate=GenerateHandlers(inference, tracing, body, limits),
             statistics=StatisticsHandlers(inference),
             repository=RepositoryHandlers(lifecycle, body, limits),
+            shared_memory=SharedMemoryHandlers(inference.shared_memory, body, limits),
             simple=SimpleHandlers(inference, tracing, body, limits, simple_model),
             trace=TraceSettingHandlers(inference, run_time, body, limits),
             log=LogSettingHandlers(run_time, body, limits),

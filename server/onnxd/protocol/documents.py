@@ -26,6 +26,14 @@ EXTENSIONS: Final = (
 """Those of Triton's that the codecs and this server serve, by the names and in the order that Triton uses."""
 
 
+def extensions(*, shared_memory: bool) -> tuple[str, ...]:
+    """EXTENSIONS, and what the operator has switched on, in its place in Triton's order."""
+    if not shared_memory:
+        return EXTENSIONS
+    at = EXTENSIONS.index("binary_tensor_data")
+    return (*EXTENSIONS[:at], "system_shared_memory", *EXTENSIONS[at:])
+
+
 @dataclass(frozen=True, slots=True)
 class ConfigView:
     """What the configuration endpoint shows of a served version beyond its ModelSpec."""

@@ -4,7 +4,7 @@ import math
 from typing import Any, Final
 
 from onnxd.errors import MalformedPayload, TensorMismatch
-from onnxd.messages import InferRequest, RequestedOutput
+from onnxd.messages import InferRequest, RequestedOutput, SharedInput, SharedPlace
 from onnxd.protocol.binary import decode_tensor, string_array
 from onnxd.protocol.json_tensor import decode_json_tensor
 from onnxd.protocol.json_text import check_structure, count_colons, parse_json
@@ -13,12 +13,11 @@ from onnxd.protocol.names import check_request_id
 from onnxd.protocol.parameters import (
     NO_PARAMETERS,
     check_parameter_count,
-    names_shared_memory,
     read_classification,
     read_request_parameters,
-    shared_memory_is_off,
 )
 from onnxd.protocol.shapes import count_elements
+from onnxd.protocol.shared_memory import names_place, read_output_place, read_place, shared_input
 from onnxd.protocol.wording import show, show_names, show_shape
 from onnxd.tensors import Array, Datatype, ModelSpec
 
@@ -50,8 +49,9 @@ def decode_infer_request(
 ) -> InferRequest:
     """A request whose first `header_length` bytes are JSON (None = all of them), the rest binary tensors.
 
-    Binary inputs are views over `body`, which must not change afterwards. Raises MalformedPayload,
-    PayloadTooLarge, and PermissionDenied for shared memory. Nothing here knows the model: see validate().
+    Binary inputs are views over `body`, which must not change afterwards; those in shared memory are left
+    for whoever has its regions. Raises MalformedPayload and PayloadTooLarge. Nothing here knows the model:
+    see validate().
     """
     if header_length is None:
         text = body if type(body) is bytes else bytes(body)
@@ -74,6 +74,7 @@ def decode_infer_request(
 
     keys = len(document)
     inputs: dict[str, Array] = {}
+    shared: dict[str, SharedInput] = {}
     offset = 0
     for entry in entries:
         if type(entry) is not dict:
@@ -81,16 +82,21 @@ def decode_infer_request(
         name = entry.get("name")
         if type(name) is not str:
             raise MalformedPayload(
-                f"expected 'name' of input {len(inputs)} to be a string, got {_shown(entry, 'name')}"
+                f"expected 'name' of input {len(inputs) + len(shared)} to be a string, got "
+                f"{_shown(entry, 'name')}"
             )
-        if name in inputs:
+        if name in inputs or name in shared:
             raise MalformedPayload(f"input {show(name)} appears twice in 'inputs'")
         keys += len(entry)
         parameters = entry.get("parameters")
         if parameters is not None:
             _check_parameters("input", name, parameters, limits)
             keys += len(parameters)
-        inputs[name], offset = _decode_input(name, entry, parameters or {}, tail, offset, limits)
+        tensor, offset = _decode_input(name, entry, parameters or {}, tail, offset, limits)
+        if isinstance(tensor, SharedInput):
+            shared[name] = tensor
+        else:
+            inputs[name] = tensor
     if offset != len(tail):
         raise MalformedPayload(
             f"the body has {len(tail)} bytes behind its JSON, but the inputs' 'binary_data_size' add up to "
@@ -125,6 +131,7 @@ def decode_infer_request(
         priority=settings.priority,
         queue_timeout_s=settings.queue_timeout_s,
         byte_size=len(body),
+        shared_inputs=shared,
     )
 
 
@@ -135,7 +142,7 @@ def _decode_input(
     tail: memoryview,
     offset: int,
     limits: ProtocolLimits,
-) -> tuple[Array, int]:
+) -> tuple[Array | SharedInput, int]:
     """The tensor, and where the next one's bytes begin in the tail."""
     wanted = entry.get("datatype")
     datatype = _DATATYPES.get(wanted) if type(wanted) is str else None
@@ -152,7 +159,7 @@ def _decode_input(
     count = count_elements(name, shape, limits)
 
     data = entry.get("data")
-    shared = bool(parameters) and names_shared_memory(parameters)
+    shared = bool(parameters) and names_place(parameters)
     binary = "binary_data_size" in parameters
     if (data is not None) + binary + shared != 1:
         given = [
@@ -169,7 +176,8 @@ def _decode_input(
             f"parameter 'shared_memory_region', got {show_names(given)}"
         )
     if shared:
-        raise shared_memory_is_off(f"input {show(name)}")
+        place = read_place("input", name, parameters)
+        return shared_input(name, datatype, shape, count, place, limits), offset
     if not binary:
         return decode_json_tensor(name, datatype, shape, count, data, limits), offset
 
@@ -209,6 +217,7 @@ def _decode_outputs(requested: object, limits: ProtocolLimits) -> tuple[tuple[Re
         keys += len(entry)
         binary: bool | None = None
         classification = 0
+        place: SharedPlace | None = None
         if (parameters := entry.get("parameters")) is not None:
             _check_parameters("output", name, parameters, limits)
             keys += len(parameters)
@@ -220,9 +229,11 @@ def _decode_outputs(requested: object, limits: ProtocolLimits) -> tuple[tuple[Re
                 )
             if "classification" in parameters:
                 classification = read_classification(name, parameters["classification"])
-            if names_shared_memory(parameters):
-                raise shared_memory_is_off(f"output {show(name)}")
-        outputs[name] = RequestedOutput(name, binary, classification)
+            if names_place(parameters):
+                place = read_output_place(
+                    name, parameters, binary=bool(binary), classification=classification
+                )
+        outputs[name] = RequestedOutput(name, binary, classification, place)
     return tuple(outputs.values()), keys
 
 

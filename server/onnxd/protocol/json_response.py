@@ -31,7 +31,8 @@ class EncodedResponse:
 
 
 def encode_infer_response(request: InferRequest, response: InferResponse) -> EncodedResponse:
-    """Each output as its own `binary_data` says, or else as the request's `binary_data_output` does.
+    """Each output as its own `binary_data` says, or else as the request's `binary_data_output` does; without
+    data where it is in shared memory already.
 
     A client looks for `binary_data_size` in an output that has parameters at all, so they hold nothing else.
     When all binary outputs are empty there is nothing behind the JSON, and the answer is plain JSON. Raises
@@ -47,6 +48,9 @@ def encode_infer_response(request: InferRequest, response: InferResponse) -> Enc
             "datatype": datatype_of(array).value,
             "shape": array.shape,
         }
+        outputs.append(output)
+        if name in response.in_shared_memory:
+            continue
         if binary.get(name, by_default):
             content = encode_tensor(array)
             output["parameters"] = {"binary_data_size": len(content)}
@@ -54,7 +58,6 @@ def encode_infer_response(request: InferRequest, response: InferResponse) -> Enc
                 parts.append(content)
         else:
             output["data"] = encode_json_tensor(name, array)
-        outputs.append(output)
     document: dict[str, Any] = {"id": response.id} if response.id else {}
     document["model_name"] = response.model_name
     document["model_version"] = str(response.model_version)

@@ -6,7 +6,7 @@ Both wires use this; they differ in which reserved keys they know.
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from onnxd.errors import MalformedPayload, PermissionDenied
+from onnxd.errors import MalformedPayload
 from onnxd.messages import ParameterValue
 from onnxd.protocol.limits import ProtocolLimits
 from onnxd.protocol.wording import show
@@ -14,7 +14,6 @@ from onnxd.protocol.wording import show
 _RESERVED_PREFIX: Final = "triton_"
 EMPTY_FINAL_RESPONSE: Final = "triton_enable_empty_final_response"
 """The one reserved key that clients do send, over gRPC: the C++ client with every request."""
-_SHARED_MEMORY: Final = frozenset({"shared_memory_region", "shared_memory_offset", "shared_memory_byte_size"})
 
 
 class RequestParameters(NamedTuple):
@@ -79,18 +78,6 @@ def check_parameter_count(values: Mapping[str, Any], limits: ProtocolLimits, whe
         raise MalformedPayload(
             f"{where}: expected at most {limits.max_parameters} parameters, got {len(values)}"
         )
-
-
-def names_shared_memory(values: Mapping[str, Any]) -> bool:
-    """Whether a tensor's parameters point to a shared memory region."""
-    return not _SHARED_MEMORY.isdisjoint(values)
-
-
-def shared_memory_is_off(where: str) -> PermissionDenied:
-    """The refusal of a tensor in shared memory."""
-    return PermissionDenied(
-        f"{where}: shared memory is switched off on this server; send the tensor in the request"
-    )
 
 
 def read_classification(output: str, value: object) -> int:

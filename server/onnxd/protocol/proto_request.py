@@ -6,19 +6,18 @@ from typing import Any, Final
 import numpy as np
 
 from onnxd.errors import MalformedPayload
-from onnxd.messages import InferRequest, RequestedOutput
+from onnxd.messages import InferRequest, RequestedOutput, SharedInput, SharedPlace
 from onnxd.protocol.binary import check_string_count, decode_tensor, string_array
 from onnxd.protocol.limits import ProtocolLimits
 from onnxd.protocol.names import check_model_name, check_request_id, parse_version
 from onnxd.protocol.parameters import (
     RequestParameters,
     check_parameter_count,
-    names_shared_memory,
     read_classification,
     read_request_parameters,
-    shared_memory_is_off,
 )
 from onnxd.protocol.shapes import count_elements
+from onnxd.protocol.shared_memory import names_place, read_output_place, read_place, shared_input
 from onnxd.protocol.wording import show, show_shape
 from onnxd.tensors import Array, Datatype
 from onnxd_protos import grpc_service_pb2 as pb
@@ -45,8 +44,9 @@ _NO_PARAMETERS: Final = RequestParameters({}, 0, None, True)
 def decode_infer_request(message: pb.ModelInferRequest, limits: ProtocolLimits) -> InferRequest:
     """The request in a message; raw tensors are views over copies that protobuf made.
 
-    Inputs without `contents` take the entries of `raw_input_contents` in order. Raises InvalidName,
-    MalformedPayload (also for surplus or missing raw entries), and PermissionDenied for shared memory.
+    Inputs in shared memory are left for whoever has its regions; of the others, those without `contents`
+    take the entries of `raw_input_contents` in order. Raises InvalidName, and MalformedPayload (also for
+    surplus or missing raw entries).
     """
     if len(message.inputs) > limits.max_inputs:
         raise MalformedPayload(f"expected at most {limits.max_inputs} inputs, got {len(message.inputs)}")
@@ -54,9 +54,10 @@ def decode_infer_request(message: pb.ModelInferRequest, limits: ProtocolLimits) 
     used = 0
     byte_size = 0  # not message.ByteSize(), which encodes the whole message to find out
     inputs: dict[str, Array] = {}
+    shared: dict[str, SharedInput] = {}
     for tensor in message.inputs:
         name = tensor.name
-        if name in inputs:
+        if name in inputs or name in shared:
             raise MalformedPayload(f"input {show(name)} appears twice in 'inputs'")
         datatype = _DATATYPES.get(tensor.datatype)
         if datatype is None:
@@ -68,9 +69,14 @@ def decode_infer_request(message: pb.ModelInferRequest, limits: ProtocolLimits) 
         count = count_elements(name, shape, limits)
         if tensor.parameters:
             check_parameter_count(tensor.parameters, limits, f"input {show(name)}")
-            if names_shared_memory(tensor.parameters):
-                raise shared_memory_is_off(f"input {show(name)}")
-        if tensor.HasField("contents"):
+        if tensor.parameters and names_place(tensor.parameters):
+            if tensor.HasField("contents"):
+                raise MalformedPayload(
+                    f"input {show(name)}: 'contents' must not be set for an input in shared memory"
+                )
+            place = read_place("input", name, _values(tensor.parameters))
+            shared[name] = shared_input(name, datatype, shape, count, place, limits)
+        elif tensor.HasField("contents"):
             if raw:
                 raise MalformedPayload(
                     f"input {show(name)}: 'contents' must not be set in a request that uses "
@@ -86,12 +92,13 @@ def decode_infer_request(message: pb.ModelInferRequest, limits: ProtocolLimits) 
         else:
             raise MalformedPayload(
                 f"input {show(name)}: no data: neither 'contents' nor an entry of 'raw_input_contents', "
-                f"which has {len(raw)} for {len(message.inputs)} inputs"
+                f"which has {len(raw)} for {len(message.inputs) - len(shared)} inputs"
             )
     if used != len(raw):
+        elsewhere = " outside shared memory" if shared else ""
         raise MalformedPayload(
-            f"expected one entry of 'raw_input_contents' for each input, got {len(raw)} for "
-            f"{len(message.inputs)}"
+            f"expected one entry of 'raw_input_contents' for each input{elsewhere}, got {len(raw)} for "
+            f"{len(message.inputs) - len(shared)}"
         )
 
     settings = _NO_PARAMETERS
@@ -110,6 +117,7 @@ def decode_infer_request(message: pb.ModelInferRequest, limits: ProtocolLimits) 
         priority=settings.priority,
         queue_timeout_s=settings.queue_timeout_s,
         byte_size=byte_size,
+        shared_inputs=shared,
     )
 
 
@@ -122,13 +130,15 @@ def _decode_outputs(message: pb.ModelInferRequest, limits: ProtocolLimits) -> tu
         if name in outputs:
             raise MalformedPayload(f"output {show(name)} appears twice in 'outputs'")
         classification = 0
+        place: SharedPlace | None = None
         if tensor.parameters:
             check_parameter_count(tensor.parameters, limits, f"output {show(name)}")
-            if names_shared_memory(tensor.parameters):
-                raise shared_memory_is_off(f"output {show(name)}")
             if "classification" in tensor.parameters:
                 classification = read_classification(name, _value(tensor.parameters["classification"]))
-        outputs[name] = RequestedOutput(name, None, classification)
+            if names_place(tensor.parameters):
+                values = _values(tensor.parameters)
+                place = read_output_place(name, values, binary=False, classification=classification)
+        outputs[name] = RequestedOutput(name, None, classification, place)
     return tuple(outputs.values())
 
 

@@ -35,7 +35,7 @@ def encode_infer_response(response: InferResponse, *, in_stream: bool = False) -
     parts: list[bytes | memoryview] = []
     for name, array in response.outputs.items():
         head.outputs.add(name=name, datatype=datatype_of(array).value, shape=array.shape)
-        data = encode_tensor(array)
+        data = b"" if name in response.in_shared_memory else encode_tensor(array)
         parts += (_RAW_OUTPUT_CONTENTS, _varint(len(data)), data)
     # A message's fields may come in any order.
     parts.insert(0, head.SerializeToString())

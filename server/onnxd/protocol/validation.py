@@ -75,7 +75,7 @@ def _check_outputs(request: InferRequest, spec: ModelSpec) -> None:
                 )
             if wanted.classification:
                 check_classifiable(tensor)
-            else:
+            elif wanted.place is None:
                 binary = request.binary_by_default if wanted.binary is None else wanted.binary
                 _check_answerable(tensor, binary)
     elif not request.binary_by_default:

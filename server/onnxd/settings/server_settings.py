@@ -17,6 +17,7 @@ from onnxd.protocol.limits import ProtocolLimits
 from onnxd.repository.lifecycle import ModelControl
 from onnxd.repository.watcher import WatchConfig
 from onnxd.runtime.trial import TrialLimits
+from onnxd.shared_memory.config import SharedMemoryConfig
 from onnxd.telemetry.logs import LogConfig
 from onnxd.telemetry.setup import TracingConfig
 from onnxd.units import Seconds
@@ -70,6 +71,7 @@ class ServerSettings:
     inference: InferenceConfig = field(default_factory=InferenceConfig)
     trial: TrialLimits = field(default_factory=TrialLimits)
     limits: ProtocolLimits = field(default_factory=ProtocolLimits)
+    shared_memory: SharedMemoryConfig = field(default_factory=SharedMemoryConfig)
     tracing: TracingConfig = field(default_factory=TracingConfig)
     log: LogConfig = field(default_factory=LogConfig)
     drain: DrainConfig = field(default_factory=DrainConfig)

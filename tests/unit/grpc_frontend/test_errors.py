@@ -25,6 +25,7 @@ EXPECTED = {
     errors.MalformedPayload: Code.INVALID_ARGUMENT,
     errors.TensorMismatch: Code.INVALID_ARGUMENT,
     errors.InvalidName: Code.INVALID_ARGUMENT,
+    errors.AlreadyExists: Code.ALREADY_EXISTS,
     errors.PayloadTooLarge: Code.RESOURCE_EXHAUSTED,
     errors.UnsupportedEncoding: Code.UNIMPLEMENTED,
     errors.RequestTooSlow: Code.DEADLINE_EXCEEDED,

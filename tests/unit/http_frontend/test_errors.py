@@ -21,6 +21,7 @@ EXPECTED = {
     errors.MalformedPayload: 400,
     errors.TensorMismatch: 400,
     errors.InvalidName: 400,
+    errors.AlreadyExists: 400,
     errors.PayloadTooLarge: 413,
     errors.UnsupportedEncoding: 415,
     errors.RequestTooSlow: 408,

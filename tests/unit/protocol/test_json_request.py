@@ -10,7 +10,6 @@ from onnxd.errors import (
     InvalidRequest,
     MalformedPayload,
     PayloadTooLarge,
-    PermissionDenied,
     ServerError,
     TensorMismatch,
 )
@@ -285,19 +284,6 @@ def test_outputs_keep_their_order_and_what_was_asked_of_each() -> None:
 
 def test_no_outputs_means_all_of_them() -> None:
     assert decode(document(outputs=[])).outputs == ()
-
-
-@pytest.mark.parametrize(
-    "request_document",
-    [
-        document(tensor(shared_memory_region="r", shared_memory_byte_size=8)),
-        document(outputs=[{"name": "y", "parameters": {"shared_memory_region": "r"}}]),
-    ],
-    ids=["input", "output"],
-)
-def test_shared_memory_is_refused_as_switched_off(request_document: dict[str, Any]) -> None:
-    with pytest.raises(PermissionDenied, match="shared memory is switched off"):
-        decode(request_document)
 
 
 def test_json_over_its_limit_is_too_large() -> None:

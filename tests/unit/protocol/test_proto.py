@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onnxd.errors import InvalidName, MalformedPayload, PayloadTooLarge, PermissionDenied, ServerError
+from onnxd.errors import InvalidName, MalformedPayload, PayloadTooLarge, ServerError
 from onnxd.messages import InferResponse, RequestedOutput
 from onnxd.protocol.binary import encode_tensor, string_array
 from onnxd.protocol.limits import ProtocolLimits
@@ -46,12 +46,6 @@ def with_parameters(**values: dict[str, Any]) -> pb.ModelInferRequest:
 
 def with_outputs(*outputs: pb.ModelInferRequest.InferRequestedOutputTensor) -> pb.ModelInferRequest:
     return message(tensor(), raw=(PAIR,), outputs=outputs)
-
-
-def shared_input() -> pb.ModelInferRequest.InferInputTensor:
-    entry = tensor()
-    entry.parameters["shared_memory_region"].string_param = "r"
-    return entry
 
 
 BAD: dict[str, tuple[pb.ModelInferRequest, type[ServerError]]] = {
@@ -102,11 +96,6 @@ BAD: dict[str, tuple[pb.ModelInferRequest, type[ServerError]]] = {
     "G2-wrong-field": (message(tensor(int_contents=[1, 2])), MalformedPayload),
     "G2-two-fields": (message(tensor(fp32_contents=[1, 2], int_contents=[1])), MalformedPayload),
     "G2-too-few-elements": (message(tensor(fp32_contents=[1])), MalformedPayload),
-    "F1-input-in-shared-memory": (message(shared_input()), PermissionDenied),
-    "F1-output-in-shared-memory": (
-        with_outputs(output(shared_memory_region={"string_param": "r"})),
-        PermissionDenied,
-    ),
 }
 
 
