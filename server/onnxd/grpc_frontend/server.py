@@ -6,9 +6,7 @@ from typing import Any, Final
 
 import grpc
 import grpc.aio
-from google.protobuf.message import Message
 
-from onnxd.errors import NotSupported
 from onnxd.grpc_frontend.boundary import Unary, bytes_handler, stream_handler, unary_handler
 from onnxd.grpc_frontend.call import Call, InProgress
 from onnxd.grpc_frontend.config import GrpcConfig
@@ -126,10 +124,8 @@ class GrpcFrontend:
             "LogSettings": self._settings.log,
             **SharedMemoryCalls(control.inference.shared_memory).by_name(),
         }
-        handlers = {
-            name: unary_handler(method, unary.get(name, _not_supported(name)), self._running)
-            for name, method in SERVICES[GRPC_INFERENCE_SERVICE].items()
-        }
+        methods = SERVICES[GRPC_INFERENCE_SERVICE]
+        handlers = {name: unary_handler(methods[name], serve, self._running) for name, serve in unary.items()}
         return handlers | self._both_ways(
             GRPC_INFERENCE_SERVICE,
             ("ModelInfer", self._infer.unary),
@@ -154,13 +150,6 @@ class GrpcFrontend:
             unary[0]: bytes_handler(methods[unary[0]], unary[1], self._running),
             name: stream_handler(methods[name], serve, self._running),
         }
-
-
-def _not_supported(name: str) -> Unary:
-    async def refuse(_: object, __: Call) -> Message:
-        raise NotSupported(f"{name} is not supported by this server")
-
-    return refuse
 
 
 _MAX_PENDING_CALLS: Final = 8192
