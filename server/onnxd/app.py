@@ -67,6 +67,7 @@ async def open_server(settings: ServerSettings, resources: AsyncExitStack) -> Se
             settings.model_repository,
             control=settings.model_control,
             control_by_api=settings.model_control_api,
+            overrides=settings.model_overrides,
             watch=settings.watch,
             load_at_start=settings.load_model,
         )
@@ -77,7 +78,7 @@ async def open_server(settings: ServerSettings, resources: AsyncExitStack) -> Se
             settings.grpc,
             settings.host,
             infer=InferCalls(inference, tracing, settings.limits),
-            control=ControlCalls(inference, lifecycle, SERVER_NAME, release),
+            control=ControlCalls(inference, lifecycle, settings.limits, SERVER_NAME, release),
             neural=NeuralCalls(inference, settings.simple.model),
         )
     )

@@ -120,7 +120,7 @@ async def grpc_server(
         config or GrpcConfig(port=0),
         "127.0.0.1",
         infer=InferCalls(stand.inference, tracing or Tracing(), limits or ProtocolLimits()),
-        control=ControlCalls(stand.inference, stand.control, "onnxd", "0"),
+        control=ControlCalls(stand.inference, stand.control, limits or ProtocolLimits(), "onnxd", "0"),
         neural=NeuralCalls(stand.inference, simple_model),
     )
     async with frontend:

@@ -101,9 +101,14 @@ class Catalog:
                 known = model.states[version]
                 yield IndexEntry(name, version, known.state, known.reason or model.trouble)
 
+    def states(self, name: str) -> tuple[Mapping[int, VersionState], str]:
+        """What `note` was last told of a model."""
+        model = self._models.get(name, _NOTHING)
+        return model.states, model.trouble
+
     # Written by the lifecycle.
 
-    def note(self, name: str, states: Mapping[int, VersionState], *, trouble: str = "") -> None:
+    def note(self, name: str, states: Mapping[int, VersionState], trouble: str = "") -> None:
         """Say what a model's versions are up to; what serves is not touched."""
         model = self._models.get(name, _NOTHING)
         self._models[name] = _Model(model.served, dict(states), trouble)

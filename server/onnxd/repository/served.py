@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final
 
-from onnxd.protocol.documents import ConfigView
 from onnxd.repository.config import ModelConfig
+from onnxd.repository.pbtxt.shown import as_triton
 from onnxd.scheduler.batcher import Batcher
 from onnxd.telemetry.statistics import ModelStatistics
 from onnxd.tensors import ModelSpec
+from onnxd_protos import model_config_pb2 as config_pb
 
 DRAIN_S: Final = 60.0
 """How long a retired version waits for its last request before what still runs is ended."""
@@ -25,6 +26,8 @@ class LoadReport:
     load_s: float
     peak_bytes: int
     """Memory that the rehearsal's process needed at most."""
+    warnings: tuple[str, ...] = ()
+    """What its config says that this graph makes nothing of."""
 
 
 class ServedVersion:
@@ -44,7 +47,9 @@ class ServedVersion:
         statistics: ModelStatistics,
         report: LoadReport,
         resources: AsyncExitStack,
+        stated: config_pb.ModelConfig | None = None,
     ) -> None:
+        """`stated`: what the config was read from, where that was Triton's form."""
         self.spec: Final = spec
         self.config: Final = config
         self.identity: Final = identity
@@ -53,24 +58,18 @@ class ServedVersion:
         self.statistics: Final = statistics
         self.report: Final = report
         self.output_names: Final = tuple(output.name for output in spec.outputs)
+        self.reshaped_outputs: Final = {
+            output.name: output for output in spec.outputs if output.reshape is not None
+        }
         self.leases = 0
         self._resources = resources
+        self._stated = stated
         self._unused: asyncio.Event | None = None
 
-    def config_view(self) -> ConfigView:
-        """What the configuration endpoint shows beyond the spec."""
-        batching = self.config.batching
+    def triton_config(self) -> config_pb.ModelConfig:
+        """What the configuration endpoint shows."""
         on_cpu = self.report.providers == ("CPUExecutionProvider",)
-        return ConfigView(
-            instances=self.config.instances,
-            kind="KIND_CPU" if on_cpu else "KIND_GPU",
-            latest=self.config.versions.latest,
-            only=self.config.versions.only,
-            max_queue_delay_us=round(batching.max_queue_delay * 1e6),
-            max_queue_size=batching.max_queue_size,
-            default_timeout_us=round(batching.default_timeout * 1e6),
-            file=self.config.file,
-        )
+        return as_triton(self.spec, self.config, self._stated, on_cpu=on_cpu)
 
     async def retire(self, *, drain_s: float = DRAIN_S) -> None:
         """Wait for the last lease, then close everything. Call it once, after the catalog has let go."""

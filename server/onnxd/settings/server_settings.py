@@ -54,6 +54,8 @@ class ServerSettings:
     """watch: follow the files, load by API too; explicit: load what is asked for; none: as at the start."""
     model_control_api: bool = True
     """Whether clients may load and unload models; with false, what lies on disk alone decides."""
+    model_overrides: bool = False
+    """Whether clients that may load models may also bring the config and the files to load."""
     load_model: tuple[str, ...] = ()
     """With model_control explicit: the models to load at the start; * = all."""
     state_dir: Path | None = None
