@@ -141,8 +141,8 @@ def test_a_repository_is_converted_model_by_model_and_faults_are_told_with_their
     result = run(str(repository), "--write")
     assert result.exit_code == 1
     assert result.stdout == f"{repository / 'sound' / 'config.yaml'}\n"
-    fault = f"{repository / 'faulty' / 'config.pbtxt'}:2:1: unknown field 'max_batch_sise'; did you mean max_batch_size?"
-    assert result.stderr == f"{fault}\n"
+    place = f"{repository / 'faulty' / 'config.pbtxt'}:2:1"
+    assert result.stderr == f"{place}: unknown field 'max_batch_sise'; did you mean max_batch_size?\n"
     written = (repository / "sound" / "config.yaml").read_bytes()
     assert parse_model_config(written).config.max_batch_size == 8
     assert not (repository / "faulty" / "config.yaml").exists()
