@@ -27,6 +27,8 @@ _AROUND: Final = re.compile(r"^(?:Failed to parse \w+ field: )+")
 def parse_json_config(text: str) -> Stated:
     """64-bit integers may be numbers or text. Raises MalformedPayload for what is no JSON object, LoadFailed
     for one that is no ModelConfig."""
+    if not text:
+        raise MalformedPayload(f"load parameter '{SOURCE}': expected a ModelConfig in JSON, such as {{}}")
     try:
         document = parse_object(text.encode(), _LIMITS)
     except UnicodeEncodeError as error:
