@@ -83,6 +83,7 @@ async def open_server(
             settings.model_repository,
             control=settings.model_control,
             control_by_api=settings.model_control_api,
+            overrides=settings.model_overrides,
             watch=settings.watch,
             load_at_start=settings.load_model,
         )
@@ -99,7 +100,7 @@ async def open_server(
             settings.grpc,
             settings.host,
             infer=InferCalls(inference, tracing, settings.limits),
-            control=ControlCalls(inference, lifecycle, SERVER_NAME, release),
+            control=ControlCalls(inference, lifecycle, settings.limits, SERVER_NAME, release),
             neural=NeuralCalls(inference, settings.simple.model),
             settings=SettingCalls(inference, run_time),
             refusals=refusals,

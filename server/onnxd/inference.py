@@ -1,7 +1,7 @@
 """The one way from a decoded request to its answer, for every front end."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -10,13 +10,14 @@ from annotated_types import Gt
 from onnxd.errors import DeadlineExceeded, ModelNotFound, ServerDraining, Unavailable
 from onnxd.messages import InferRequest, InferResponse
 from onnxd.protocol.classification import classify_outputs
+from onnxd.protocol.reshape import as_clients_see
 from onnxd.protocol.validation import validate
 from onnxd.repository.catalog import Catalog
 from onnxd.repository.served import Lease, ServedVersion
 from onnxd.shared_memory.config import SharedMemoryConfig
 from onnxd.shared_memory.service import SharedMemory
 from onnxd.telemetry.observation import VersionObservation
-from onnxd.tensors import ModelSpec
+from onnxd.tensors import Array, ModelSpec
 from onnxd.units import Seconds
 
 
@@ -161,6 +162,16 @@ async def _run(request: InferRequest, served: ServedVersion) -> InferResponse:
     rows = validate(request, served.spec)
     names = tuple(output.name for output in request.outputs) or served.output_names
     outputs = await served.batcher.submit(request, rows, names)
+    if served.reshaped_outputs:
+        outputs = _as_clients_see(outputs, served)
     if request.outputs:
         outputs = classify_outputs(request.outputs, outputs, served.spec)
     return InferResponse(request.model_name, served.spec.version, request.id, outputs)
+
+
+def _as_clients_see(outputs: Mapping[str, Array], served: ServedVersion) -> dict[str, Array]:
+    reshaped, batches = served.reshaped_outputs, served.spec.batches
+    return {
+        name: as_clients_see(array, reshaped[name], batches=batches) if name in reshaped else array
+        for name, array in outputs.items()
+    }

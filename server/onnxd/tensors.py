@@ -91,6 +91,13 @@ class TensorSpec:
     shape: tuple[int, ...]
     optional: bool = False
     labels: tuple[str, ...] = ()
+    reshape: tuple[int, ...] | None = None
+    """The shape that the graph has for it, where that is not the clients'; the same elements."""
+
+    @property
+    def graph_shape(self) -> tuple[int, ...]:
+        """Like `shape`, as the graph has it."""
+        return self.shape if self.reshape is None else self.reshape
 
 
 @dataclass(frozen=True, slots=True)

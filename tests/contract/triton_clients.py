@@ -1,7 +1,7 @@
 """Adapters for tritonclient, as it comes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, TypeVar
@@ -90,8 +90,10 @@ class TritonHttp:
     async def index(self) -> list[IndexEntry]:
         return list(map(IndexEntry.of, await self._ask("get_model_repository_index")))
 
-    async def load(self, model: str) -> None:
-        await self._ask("load_model", model)
+    async def load(
+        self, model: str, config: str | None = None, files: Mapping[str, bytes] | None = None
+    ) -> None:
+        await self._ask("load_model", model, config=config, files=files)
 
     async def unload(self, model: str) -> None:
         await self._ask("unload_model", model)
@@ -170,9 +172,11 @@ class TritonGrpc:
             message = await self._client.get_model_repository_index()
         return list(map(IndexEntry.of, _document(message)["models"]))
 
-    async def load(self, model: str) -> None:
+    async def load(
+        self, model: str, config: str | None = None, files: Mapping[str, bytes] | None = None
+    ) -> None:
         with _refusals():
-            await self._client.load_model(model)
+            await self._client.load_model(model, config=config, files=files)
 
     async def unload(self, model: str) -> None:
         with _refusals():

@@ -125,7 +125,7 @@ async def grpc_server(
         config or GrpcConfig(port=0),
         "127.0.0.1",
         infer=InferCalls(stand.inference, tracing, limits or ProtocolLimits()),
-        control=ControlCalls(stand.inference, stand.control, "onnxd", "0"),
+        control=ControlCalls(stand.inference, stand.control, limits or ProtocolLimits(), "onnxd", "0"),
         neural=NeuralCalls(stand.inference, simple_model),
         settings=SettingCalls(stand.inference, run_time),
         refusals=stand.refusals,

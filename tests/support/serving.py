@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from onnxd.errors import ServerError
 from onnxd.inference import InferenceConfig, InferenceService
+from onnxd.protocol.load_parameters import LoadOverride
 from onnxd.repository.catalog import Catalog, IndexEntry, ModelState, VersionState
 from onnxd.repository.config import ModelConfig
 from onnxd.repository.served import LoadReport, ServedVersion
@@ -149,11 +150,12 @@ class ScriptedControl:
     unloaded: list[str] = field(default_factory=list)
     fault: ServerError | None = None
     """Raised by load and unload from now on."""
+    overrides_permitted: bool = False
 
     async def index(self) -> tuple[IndexEntry, ...]:
         return tuple(self.catalog.index())
 
-    async def load(self, name: str) -> None:
+    async def load(self, name: str, given: LoadOverride | None = None) -> None:
         if self.fault is not None:
             raise self.fault
         self.loaded.append(name)

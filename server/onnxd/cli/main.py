@@ -21,6 +21,7 @@ class _Command:
 COMMANDS: Final[Mapping[str, _Command]] = {
     "serve": _Command("onnxd.cli.serve", "Serve a model repository over HTTP and gRPC."),
     "check": _Command("onnxd.cli.check", "Validate a model repository without a server."),
+    "convert": _Command("onnxd.cli.convert", "Turn Triton's config.pbtxt into config.yaml."),
     "settings": _Command("onnxd.cli.settings", "Show the settings in force, and where each comes from."),
     "models": _Command("onnxd.cli.models", "List the models of a running server."),
     "infer": _Command("onnxd.cli.infer", "Send an image, an array, JSON or text to a model."),

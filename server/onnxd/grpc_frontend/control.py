@@ -8,7 +8,8 @@ from onnxd.grpc_frontend.call import Call
 from onnxd.inference import InferenceService
 from onnxd.protocol import proto_documents
 from onnxd.protocol.documents import IndexRow, StatisticsRow, extensions
-from onnxd.protocol.load_parameters import check_load_parameters, check_unload_parameters
+from onnxd.protocol.limits import ProtocolLimits
+from onnxd.protocol.load_parameters import LoadOverride, check_unload_parameters, load_override
 from onnxd.protocol.names import check_model_name, parse_version
 from onnxd.repository.catalog import IndexEntry, ModelState
 from onnxd_protos import grpc_service_pb2 as pb
@@ -19,7 +20,10 @@ class ControlPlane(Protocol):
 
     async def index(self) -> tuple[IndexEntry, ...]: ...
 
-    async def load(self, name: str) -> None: ...
+    @property
+    def overrides_permitted(self) -> bool: ...
+
+    async def load(self, name: str, given: LoadOverride | None = None) -> None: ...
 
     async def unload(self, name: str) -> None: ...
 
@@ -30,6 +34,7 @@ class ControlCalls:
 
     inference: InferenceService
     lifecycle: ControlPlane
+    limits: ProtocolLimits
     server_name: str
     server_version: str
 
@@ -60,7 +65,7 @@ class ControlCalls:
 
     async def model_config(self, asked: pb.ModelConfigRequest, call: Call) -> pb.ModelConfigResponse:
         served = self.inference.served(*_target(asked, call))
-        return proto_documents.model_config(served.spec, served.config_view())
+        return pb.ModelConfigResponse(config=served.triton_config())
 
     async def statistics(self, asked: pb.ModelStatisticsRequest, call: Call) -> pb.ModelStatisticsResponse:
         name, version = _target(asked, call) if asked.name else (None, None)
@@ -82,8 +87,11 @@ class ControlCalls:
 
     async def load(self, asked: pb.RepositoryModelLoadRequest, call: Call) -> pb.RepositoryModelLoadResponse:
         name = _model_name(asked, call)
-        check_load_parameters(asked.parameters)
-        await self.lifecycle.load(name)
+        parameters = {key: _value(parameter) for key, parameter in asked.parameters.items()}
+        override = load_override(
+            parameters, self.limits, permitted=self.lifecycle.overrides_permitted, base64_files=False
+        )
+        await self.lifecycle.load(name, override)
         return pb.RepositoryModelLoadResponse.FromString(_confirmation(asked))
 
     async def unload(
@@ -122,3 +130,9 @@ def _confirmation(asked: pb.RepositoryModelLoadRequest | pb.RepositoryModelUnloa
         return b""
     # A message with fields of those types and numbers.
     return pb.RepositoryIndexRequest(repository_name=asked.repository_name, ready=True).SerializeToString()
+
+
+def _value(parameter: pb.ModelRepositoryParameter) -> object:
+    """What a parameter holds; None when it holds nothing."""
+    kind = parameter.WhichOneof("parameter_choice")
+    return None if kind is None else getattr(parameter, kind)

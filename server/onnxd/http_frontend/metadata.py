@@ -8,6 +8,7 @@ from onnxd.http_frontend.call import Call
 from onnxd.http_frontend.responses import json_response
 from onnxd.inference import InferenceService
 from onnxd.protocol import documents
+from onnxd.protocol.config_document import config_document
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,4 +30,4 @@ class MetadataHandlers:
 
     async def config(self, call: Call) -> web.Response:
         served = self.inference.served(call.model, call.version)
-        return json_response(documents.model_config(served.spec, served.config_view()))
+        return json_response(config_document(served.triton_config()))

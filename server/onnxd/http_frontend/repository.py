@@ -14,7 +14,7 @@ from onnxd.http_frontend.responses import json_response
 from onnxd.protocol.documents import IndexRow, repository_index
 from onnxd.protocol.json_text import parse_object
 from onnxd.protocol.limits import ProtocolLimits
-from onnxd.protocol.load_parameters import check_load_parameters, check_unload_parameters
+from onnxd.protocol.load_parameters import LoadOverride, check_unload_parameters, load_override
 from onnxd.protocol.wording import show
 from onnxd.repository.catalog import IndexEntry, ModelState
 
@@ -24,7 +24,10 @@ class ControlPlane(Protocol):
 
     async def index(self) -> tuple[IndexEntry, ...]: ...
 
-    async def load(self, name: str) -> None: ...
+    @property
+    def overrides_permitted(self) -> bool: ...
+
+    async def load(self, name: str, given: LoadOverride | None = None) -> None: ...
 
     async def unload(self, name: str) -> None: ...
 
@@ -52,8 +55,16 @@ class RepositoryHandlers:
 
     async def load(self, call: Call) -> web.Response:
         """Answers when the model serves, or has failed to."""
-        check_load_parameters(await self._parameters(call))
-        await self.lifecycle.load(call.model)
+        parameters = await self._parameters(call)
+        override = await by_size(
+            sum(len(value) for value in parameters.values() if type(value) is str),
+            load_override,
+            parameters,
+            self.limits,
+            permitted=self.lifecycle.overrides_permitted,
+            base64_files=True,
+        )
+        await self.lifecycle.load(call.model, override)
         return json_response({})
 
     async def unload(self, call: Call) -> web.Response:

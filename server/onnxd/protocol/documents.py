@@ -1,14 +1,15 @@
 """The JSON documents of the HTTP endpoints besides inference, as plain values that orjson writes.
 
-Pure: whoever calls says what is loaded. proto_documents has the same for gRPC.
+Pure: whoever calls says what is loaded. proto_documents has the same for gRPC; config_document has the model
+configuration, which is a message first.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from onnxd.telemetry.statistics import Duration, StatisticsSnapshot
-from onnxd.tensors import Datatype, ModelSpec, TensorSpec
+from onnxd.tensors import ModelSpec, TensorSpec
 
 Document = dict[str, Any]
 
@@ -32,22 +33,6 @@ def extensions(*, shared_memory: bool) -> tuple[str, ...]:
         return EXTENSIONS
     at = EXTENSIONS.index("binary_tensor_data")
     return (*EXTENSIONS[:at], "system_shared_memory", *EXTENSIONS[at:])
-
-
-@dataclass(frozen=True, slots=True)
-class ConfigView:
-    """What the configuration endpoint shows of a served version beyond its ModelSpec."""
-
-    instances: int = 1
-    kind: Literal["KIND_CPU", "KIND_GPU"] = "KIND_CPU"
-    latest: int | None = 1
-    """Serve so many of the highest versions; None = all, or those of `only`."""
-    only: tuple[int, ...] = ()
-    max_queue_delay_us: int = 0
-    max_queue_size: int = 0
-    default_timeout_us: int = 0
-    """How long a request may wait in the queue; 0 = as long as its own deadline allows."""
-    file: str = "model.onnx"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,99 +75,6 @@ def _tensor_metadata(spec: ModelSpec, tensor: TensorSpec) -> Document:
         "datatype": tensor.datatype.value,
         "shape": list(spec.wire_shape(tensor)),
     }
-
-
-def model_config(spec: ModelSpec, view: ConfigView) -> Document:
-    """Triton's ModelConfig in its JSON form: every scalar and collection written, 64-bit integers as numbers.
-
-    perf_analyzer takes the presence of `dynamic_batching` as a statement: it is there only when the model
-    batches. proto_documents makes its message of this document, so the names are checked by protobuf.
-    """
-    document: Document = {
-        "name": spec.name,
-        "platform": spec.platform,
-        "backend": "onnxruntime",
-        "runtime": "",
-        "version_policy": _version_policy(view),
-        "max_batch_size": spec.max_batch_size,
-        "input": [
-            {
-                "name": tensor.name,
-                "data_type": config_type(tensor.datatype),
-                "format": "FORMAT_NONE",
-                **_config_dims(spec, tensor),
-                "is_shape_tensor": False,
-                "allow_ragged_batch": False,
-                "optional": tensor.optional,
-                "is_non_linear_format_io": False,
-            }
-            for tensor in spec.inputs
-        ],
-        "output": [
-            {
-                "name": tensor.name,
-                "data_type": config_type(tensor.datatype),
-                **_config_dims(spec, tensor),
-                "label_filename": "",
-                "is_shape_tensor": False,
-                "is_non_linear_format_io": False,
-            }
-            for tensor in spec.outputs
-        ],
-        "batch_input": [],
-        "batch_output": [],
-        "instance_group": [
-            {
-                "name": spec.name,
-                "kind": view.kind,
-                "count": view.instances,
-                "gpus": [],
-                "secondary_devices": [],
-                "profile": [],
-                "passive": False,
-                "host_policy": "",
-            }
-        ],
-        "default_model_filename": view.file,
-        "cc_model_filenames": {},
-        "metric_tags": {},
-        "parameters": {},
-        "model_warmup": [],
-    }
-    if spec.batches:
-        document["dynamic_batching"] = {
-            "preferred_batch_size": [spec.max_batch_size],
-            "max_queue_delay_microseconds": view.max_queue_delay_us,
-            "preserve_ordering": False,
-            "priority_levels": 0,
-            "default_priority_level": 0,
-            "default_queue_policy": {
-                "timeout_action": "REJECT",
-                "default_timeout_microseconds": view.default_timeout_us,
-                "allow_timeout_override": True,
-                "max_queue_size": view.max_queue_size,
-            },
-            "priority_queue_policy": {},
-        }
-    return document
-
-
-def config_type(datatype: Datatype) -> str:
-    """A datatype as the configuration names it: TYPE_FP32, and TYPE_STRING for BYTES."""
-    return "TYPE_STRING" if datatype is Datatype.BYTES else f"TYPE_{datatype.value}"
-
-
-def _config_dims(spec: ModelSpec, tensor: TensorSpec) -> Document:
-    """The shape without the batch dimension; dims may not be empty, so a scalar is [1]."""
-    if tensor.shape:
-        return {"dims": list(tensor.shape)}
-    return {"dims": [1], "reshape": {"shape": []}} if spec.batches else {"dims": [1]}
-
-
-def _version_policy(view: ConfigView) -> Document:
-    if view.only:
-        return {"specific": {"versions": list(view.only)}}
-    return {"all": {}} if view.latest is None else {"latest": {"num_versions": view.latest}}
 
 
 def repository_index(rows: Iterable[IndexRow]) -> list[Document]:

@@ -26,5 +26,7 @@ class ProtocolLimits:
     """Outputs that a request may name."""
     max_parameters: Annotated[int, Ge(0)] = 128
     """Parameters of a request, and of each tensor of it."""
+    max_override_bytes: Bytes = 64 * 2**20
+    """Files that come with a load, all of them together; -1 = as much as the body may have."""
     max_id_bytes: Annotated[int, Ge(0)] = 256
     """A request id in UTF-8: it is echoed, logged, and put on spans."""

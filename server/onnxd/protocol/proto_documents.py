@@ -5,10 +5,9 @@ from collections.abc import Iterable, Sequence
 from google.protobuf.json_format import ParseDict
 
 from onnxd.protocol import documents
-from onnxd.protocol.documents import ConfigView, IndexRow, StatisticsRow
+from onnxd.protocol.documents import IndexRow, StatisticsRow
 from onnxd.tensors import ModelSpec
 from onnxd_protos import grpc_service_pb2 as pb
-from onnxd_protos import model_config_pb2 as config_pb
 
 
 def server_metadata(name: str, version: str, extensions: Sequence[str]) -> pb.ServerMetadataResponse:
@@ -24,11 +23,6 @@ def model_metadata(spec: ModelSpec, versions: Iterable[int]) -> pb.ModelMetadata
         for tensor in tensors:
             field.add(name=tensor.name, datatype=tensor.datatype.value, shape=spec.wire_shape(tensor))
     return message
-
-
-def model_config(spec: ModelSpec, view: ConfigView) -> pb.ModelConfigResponse:
-    config = ParseDict(documents.model_config(spec, view), config_pb.ModelConfig())
-    return pb.ModelConfigResponse(config=config)
 
 
 def repository_index(rows: Iterable[IndexRow]) -> pb.RepositoryIndexResponse:

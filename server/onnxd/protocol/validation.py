@@ -4,6 +4,7 @@ from onnxd.errors import TensorMismatch
 from onnxd.messages import InferRequest
 from onnxd.protocol.classification import check_classifiable
 from onnxd.protocol.json_tensor import refusal_of_halves
+from onnxd.protocol.reshape import as_graph_sees
 from onnxd.protocol.wording import nearest, show, show_names, show_shape
 from onnxd.tensors import Array, Datatype, ModelSpec, TensorSpec, datatype_of
 
@@ -14,7 +15,8 @@ def validate(request: InferRequest, spec: ModelSpec) -> int:
     Checked in this order: the outputs exist and can be answered as asked, the inputs are those of the
     model, then for each input its rank, batch, datatype and shape. Raises TensorMismatch.
 
-    The only change it makes: the input of a scalar that came with shape [1] is replaced by a scalar view.
+    The only changes it makes: an input is replaced by a view in the shape that the graph has for it, where
+    the config reshapes it, and where a scalar came with shape [1].
     """
     _check_outputs(request, spec)
     inputs = request.inputs
@@ -54,6 +56,8 @@ def validate(request: InferRequest, spec: ModelSpec) -> int:
                 inputs[tensor.name] = array.reshape(array.shape[:-1])
             else:
                 raise _wrong_shape(tensor, array, spec)
+        if tensor.reshape is not None:
+            inputs[tensor.name] = as_graph_sees(array, tensor, batches=spec.batches)
     return 1 if rows is None else rows
 
 

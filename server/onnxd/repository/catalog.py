@@ -95,9 +95,14 @@ class Catalog:
                 known = model.states[version]
                 yield IndexEntry(name, version, known.state, known.reason or model.trouble)
 
+    def states(self, name: str) -> tuple[Mapping[int, VersionState], str]:
+        """What `note` was last told of a model."""
+        model = self._models.get(name, _NOTHING)
+        return model.states, model.trouble
+
     # Written by the lifecycle.
 
-    def note(self, name: str, states: Mapping[int, VersionState], *, trouble: str = "") -> None:
+    def note(self, name: str, states: Mapping[int, VersionState], trouble: str = "") -> None:
         """Say what a model's versions are up to; what serves is not touched."""
         model = self._models.get(name, _NOTHING)
         self._models[name] = _Model(model.served, dict(states), trouble)
@@ -116,10 +121,6 @@ class Catalog:
         model = self._models.get(name)
         if model is not None and model.states.get(version) is state:
             self._models[name] = replace(model, states={**model.states, version: outcome})
-
-    def states(self, name: str) -> Mapping[int, VersionState]:
-        """What the known versions of a model are up to; empty for one that is not known."""
-        return self._models.get(name, _NOTHING).states
 
     def forget(self, name: str) -> None:
         """The model is no longer in the repository and nothing of it serves."""

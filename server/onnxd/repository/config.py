@@ -33,6 +33,8 @@ class InputConfig:
     """Must be the graph's; stated to be checked at every load."""
     shape: Shape | None = None
     """Without the batch dimension when the model batches; may fix what the graph leaves free (-1)."""
+    reshape: Shape | None = None
+    """The shape that the graph sees, where clients see another (`shape`) with the same elements."""
     optional: bool = False
     """Clients may leave it out; only for an input that has a default in the graph."""
 
@@ -49,6 +51,8 @@ class OutputConfig:
     """Without the batch dimension when the model batches; may fix what the graph leaves free (-1)."""
     labels: FileName | None = None
     """A text file in the model's directory with one class label a line, for classification."""
+    reshape: Shape | None = None
+    """The shape that the graph gives, where clients see another (`shape`) with the same elements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,10 @@ class SessionSection:
     """Whether independent operators may run at the same time."""
     graph_optimization: Literal["disable", "basic", "extended", "all"] = "all"
     """How far ONNX Runtime rewrites the graph before it runs it."""
+    memory_arena: bool = True
+    """Keep the memory that a run frees for the next run."""
+    memory_pattern: bool = True
+    """Lay memory out by what the last run of the same shapes needed."""
     options: SessionOptions = field(default_factory=dict)
     """ONNX Runtime's own session config entries, such as session.intra_op.allow_spinning: "0"."""
 
@@ -71,6 +79,8 @@ class SessionSection:
 class BatchingSection:
     """How requests wait and are put together."""
 
+    dynamic: bool = True
+    """Put the rows of several requests into one run; with false each request runs alone, with its rows."""
     max_queue_delay: Duration = 0.0
     """How long the oldest request may be held back so that a fuller batch can form; needs max_batch_size."""
     max_queue_size: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
@@ -79,6 +89,8 @@ class BatchingSection:
     """Payload that may wait; -1 = no bound."""
     default_timeout: Duration = 0.0
     """How long a request may wait when it does not say; 0ms = as long as its own deadline allows."""
+    allow_timeout_override: bool = True
+    """A request may say how long it waits (`timeout`); with false, default_timeout holds for all."""
 
     def policy(self) -> BatchPolicy:
         return BatchPolicy(
@@ -86,7 +98,32 @@ class BatchingSection:
             max_queue_size=self.max_queue_size,
             max_queue_bytes=self.max_queue_bytes,
             default_timeout=self.default_timeout,
+            allow_timeout_override=self.allow_timeout_override,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class WarmupInput:
+    """What an input is given in a warm-up run."""
+
+    shape: Annotated[tuple[Annotated[int, Field(ge=0, le=2**31 - 1)], ...], Field(max_length=16)]
+    """As clients would send it, without the batch dimension when the model batches; no size is free."""
+    datatype: Datatype | None = None
+    """Must be the input's; stated to be checked."""
+    fill: Literal["zeros", "random"] = "zeros"
+    """zeros, or small random numbers that are the same each time; text is empty either way."""
+
+
+@dataclass(frozen=True, slots=True)
+class WarmupSample:
+    """One run, in full."""
+
+    inputs: dict[TensorName, WarmupInput] = field(default_factory=dict)
+    """By name; a required input that is not here is zeros, and 1 in each free dimension."""
+    batch_size: Annotated[int, Field(ge=1, le=MAX_ROWS)] = 1
+    """Rows, for a model with max_batch_size."""
+    count: Annotated[int, Field(ge=1, le=1000)] = 1
+    """How often it is run on each instance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +134,9 @@ class WarmupSection:
         Annotated[tuple[Annotated[int, Field(ge=1, le=MAX_ROWS)], ...], Field(min_length=1, max_length=16)]
         | None
     ) = None
-    """Rows of each run; absent = 1 and max_batch_size. Only for a model with max_batch_size."""
+    """Rows of each run; absent = 1 and max_batch_size, unless there are samples. Only with max_batch_size."""
+    samples: Annotated[tuple[WarmupSample, ...], Field(max_length=64)] = ()
+    """Runs that say more than their rows, after those of batch_sizes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +171,11 @@ class ModelConfig:
     """Which versions are served: {latest: n}, all, or a list of them; absent = the highest."""
     warmup: WarmupSection = field(default_factory=WarmupSection)
     """The runs before the model is READY."""
+    parameters: Annotated[
+        dict[Annotated[str, Field(max_length=256)], Annotated[str, Field(max_length=65536)]],
+        Field(max_length=256),
+    ] = field(default_factory=dict)
+    """Texts for clients, which find them in the model's configuration; the server does nothing with them."""
 
     @property
     def batches(self) -> bool:
@@ -151,6 +195,8 @@ class ModelConfig:
             inter_op_threads=self.session.inter_op_threads,
             execution_mode=self.session.execution_mode,
             graph_optimization=self.session.graph_optimization,
+            memory_arena=self.session.memory_arena,
+            memory_pattern=self.session.memory_pattern,
             options=dict(self.session.options),
         )
 

@@ -13,7 +13,7 @@ _MAX_SHOWN_TEXT: Final = 1000
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
-    """Counted from 1, as editors do."""
+    """Counted from 1, as editors do; line 0 = nobody knows."""
 
     line: int
     column: int
@@ -51,6 +51,8 @@ class Document:
     """Refused, but the rest could still be read."""
     opaque: set[Loc] = field(default_factory=set)
     """Where a fault left None in place of the value: what a schema says of these is no news."""
+    names: dict[Loc, Loc] = field(default_factory=dict)
+    """What the source calls a place, where that is not what config.yaml calls it."""
 
     def position(self, loc: Loc, *, key: bool = False) -> Position:
         """Where `loc` stands; for a place that the document lacks, its nearest surrounding."""
@@ -61,6 +63,19 @@ class Document:
 
     def fault(self, loc: Loc, text: str, *, key: bool = False) -> Fault:
         return Fault(self.position(loc, key=key), loc, text)
+
+    def written(self, loc: Loc) -> Loc:
+        """A place by the names that the source has for it."""
+        for length in range(len(loc), 0, -1):
+            if (name := self.names.get(loc[:length])) is not None:
+                return (*name, *loc[length:])
+        return loc
+
+    def render(self, faults: Iterable[Fault]) -> str:
+        """As `render`, in the source's own terms."""
+        return render(
+            self.source, [Fault(fault.position, self.written(fault.loc), fault.text) for fault in faults]
+        )
 
 
 class FaultyDocument(ValueError):
@@ -80,12 +95,12 @@ def path_text(loc: Loc) -> str:
 
 
 def render(source: str, faults: Iterable[Fault]) -> str:
-    """`file:line:column: path: text`, one line each, sorted by position."""
+    """`file:line:column: path: text`, one line each, sorted by position; without the unknown numbers."""
     ordered = sorted(faults, key=lambda fault: fault.position)
     lines = []
     for fault in ordered[:_MAX_SHOWN_FAULTS]:
         path = f"{path_text(fault.loc)}: " if fault.loc else ""
-        place = f"{source}:{fault.position.line}:{fault.position.column}"
+        place = f"{source}:{fault.position.line}:{fault.position.column}" if fault.position.line else source
         lines.append(f"{place}: {path}{shown(fault.text, _MAX_SHOWN_TEXT)}")
     if len(ordered) > _MAX_SHOWN_FAULTS:
         lines.append(f"{source}: and {len(ordered) - _MAX_SHOWN_FAULTS} more")

@@ -1,7 +1,8 @@
 """What the disk says is in the repository: models, their versions, and a fingerprint of each.
 
-    <root>/<model>/config.yaml, labels.txt, ...    the model's settings
-    <root>/<model>/<version>/model.onnx, ...       one directory per version, named by a positive integer
+    <root>/<model>/config.yaml, labels.txt, ...    the model's settings (config.pbtxt is Triton's form)
+    <root>/<model>/<version>/model.onnx, ...       one directory per version, named by a positive integer;
+                                                   model.onnx may be a directory that holds it and its weights
     <root>/<model>/model.onnx, ...                 without any version directory: version 1
 
 Only directory entries are read here, never a file's content.
@@ -19,9 +20,12 @@ from typing import Final
 
 from onnxd.errors import InvalidName
 from onnxd.protocol.names import check_model_name
-from onnxd.repository.tree import Directory, FileStamp, Fingerprint, Tree, ignored, read_tree, status_or_none
+from onnxd.repository.tree import Directory, Fingerprint, Tree, ignored, read_tree, status_or_none
 
 CONFIG_FILE: Final = "config.yaml"
+TRITON_CONFIG_FILE: Final = "config.pbtxt"
+"""Read when there is no CONFIG_FILE."""
+_CONFIG_FILES: Final = (CONFIG_FILE, TRITON_CONFIG_FILE)
 MAX_VERSION: Final = 2**63 - 1
 MAX_SETTINGS_FILE_BYTES: Final = 16 * 2**20
 """A larger file beside the versions is somebody's data, not a config or a list of labels."""
@@ -65,8 +69,10 @@ class ModelFiles:
     """Equal keys mean that nothing has changed; the key of other content, or of a copy of it, differs."""
 
     @property
-    def config(self) -> FileStamp | None:
-        return next((stamp for stamp in self.settings if stamp.path == CONFIG_FILE), None)
+    def config_file(self) -> str:
+        """The name of the config that counts, whether it is there or not."""
+        present = {stamp.path for stamp in self.settings}
+        return next((name for name in _CONFIG_FILES if name in present), CONFIG_FILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +225,7 @@ def _version_numbers(names: Iterable[str]) -> tuple[list[int], list[str]]:
 
 
 def _flat_version(top: Tree) -> tuple[Fingerprint, tuple[str, ...]]:
-    return tuple(stamp for stamp in top.stamps if stamp.path != CONFIG_FILE), top.problems
+    return tuple(stamp for stamp in top.stamps if stamp.path not in _CONFIG_FILES), top.problems
 
 
 def _settings(top: Tree) -> Fingerprint:

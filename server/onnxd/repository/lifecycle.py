@@ -11,7 +11,7 @@ asks for it.
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -27,20 +27,16 @@ from onnxd.errors import (
     ServerDraining,
     ServerError,
 )
-from onnxd.repository.catalog import Catalog, IndexEntry, ModelState, VersionState
+from onnxd.protocol.load_parameters import LoadOverride
+from onnxd.repository.catalog import Catalog, IndexEntry
 from onnxd.repository.layout import ModelFiles, RepositorySnapshot, scan
 from onnxd.repository.loader import Loader
-from onnxd.repository.plan import CurrentModel, Load, Refuse, plan, plan_versions
-from onnxd.repository.served import ServedVersion
+from onnxd.repository.override import Override
+from onnxd.repository.plan import CurrentModel, Load, Refuse, plan
 from onnxd.repository.settle import SettledRepository
 from onnxd.repository.store import Unsettled
-from onnxd.repository.version_states import (
-    UNLOADED,
-    after_load,
-    never_loaded,
-    unloadable,
-    while_loading,
-)
+from onnxd.repository.transition import Transitions
+from onnxd.repository.version_states import never_loaded
 from onnxd.repository.watcher import WatchConfig, Watcher
 
 ModelControl = Literal["watch", "explicit", "none"]
@@ -60,6 +56,11 @@ class _Wish:
 
     files: ModelFiles | None
     forget: bool = False
+    key: str = ""
+    """Of what the repository has under the name; empty = nothing."""
+    override: Override | None = None
+    before: tuple[str, bool] = ("", False)
+    """The record's `attempted` and `detached` when it was made."""
     done: asyncio.Event = field(default_factory=asyncio.Event)
     error: ServerError | None = None
     replaced_by: "_Wish | None" = None
@@ -71,6 +72,8 @@ class _Record:
 
     attempted: str = ""
     refused: str = ""
+    detached: bool = False
+    """It serves files that a load call brought, whatever the repository has under its name."""
     next: _Wish | None = None
     busy: bool = False
 
@@ -91,6 +94,7 @@ class Lifecycle:
         *,
         control: ModelControl,
         control_by_api: bool = True,
+        overrides: bool = False,
         watch: WatchConfig,
         load_at_start: Sequence[str] = (),
         parallel_loads: int = 2,
@@ -100,10 +104,13 @@ class Lifecycle:
         self._roots = tuple(roots)
         self._control = control
         self._control_by_api = control_by_api
+        self.overrides_permitted = overrides
+        """Whether a load may bring a config and files of its own."""
         self._watch = watch
         self._load_at_start = frozenset(load_at_start)
         self._slots = asyncio.Semaphore(parallel_loads)
         self._tasks = asyncio.TaskGroup()
+        self._transitions = Transitions(catalog, loader, self._tasks.create_task)
         self._working: set[asyncio.Task[None]] = set()
         self._records: dict[str, _Record] = {}
         self._initial: list[_Wish] = []
@@ -146,20 +153,27 @@ class Lifecycle:
             entries += [never_loaded(model) for name, model in snapshot.models.items() if name not in known]
         return tuple(sorted(entries, key=lambda entry: (entry.name, entry.version or 0)))
 
-    async def load(self, name: str) -> None:
+    async def load(self, name: str, given: LoadOverride | None = None) -> None:
         """Load a model, or load again what has changed of it, and wait for the outcome.
 
-        Files that are as they were when it was loaded are left alone. Raises ModelNotFound, LoadFailed
-        (what served keeps serving), PermissionDenied, ControlDisabled, ServerDraining.
+        Files that are as they were when it was loaded are left alone. What is `given` stands in for the
+        config, or for all files, until the model's files change or it is loaded without. Raises
+        ModelNotFound, LoadFailed (what served keeps serving), MalformedPayload, PermissionDenied,
+        ControlDisabled, ServerDraining.
         """
         self._check_control()
+        override = None if given is None else await self._loader.read_override(name, given)
         model = (await self._scan()).models.get(name)
-        if model is None:
+        if override is not None and override.versions:
+            wish = _Wish(override.files(name), key=model.key if model else "", override=override)
+        elif model is None:
             raise ModelNotFound(f"failed to load '{name}': the model repository has no such directory")
-        if model.fault:
+        elif model.fault:
             raise LoadFailed(f"failed to load '{name}': {model.fault}")
+        else:
+            wish = _Wish(model, key=model.key, override=override)
         try:
-            await self._fulfil(self._wish(name, _Wish(model)))
+            await self._fulfil(self._wish(name, wish))
         except LoadFailed as error:
             raise LoadFailed(f"failed to load '{name}': {error.message}") from error
 
@@ -217,16 +231,18 @@ class Lifecycle:
 
     def _on_settled(self, seen: SettledRepository) -> None:
         current = {
-            name: CurrentModel(record.attempted, record.refused) for name, record in self._records.items()
+            name: CurrentModel(record.attempted, record.refused)
+            for name, record in self._records.items()
+            if name in seen.models or not record.detached
         }
         wishes = []
         for step in plan(seen, current):
             record = self._records.setdefault(step.name, _Record())
             if isinstance(step, Load):
-                wishes.append(self._wish(step.name, _Wish(seen.models[step.name])))
+                wishes.append(self._wish(step.name, _Wish(seen.models[step.name], key=step.key)))
             elif isinstance(step, Refuse):
                 record.refused = step.reason
-                self._explain(step.name, seen.models[step.name], step.reason)
+                self._transitions.explain(step.name, seen.models[step.name], step.reason)
             else:
                 wishes.append(self._wish(step.name, _Wish(None, forget=True)))
         if not self.started.is_set():
@@ -251,8 +267,11 @@ class Lifecycle:
 
     def _wish(self, name: str, wish: _Wish) -> _Wish:
         record = self._records.setdefault(name, _Record())
+        wish.before = record.attempted, record.detached
         if wish.files is not None:
-            record.attempted, record.refused = wish.files.key, ""
+            record.attempted, record.refused = wish.key, ""
+        if wish.override is not None and wish.override.versions:
+            record.detached = True
         if record.next is not None:
             record.next.replaced_by = wish
             record.next.done.set()
@@ -270,14 +289,7 @@ class Lifecycle:
             while (wish := record.next) is not None:
                 record.next = None
                 try:
-                    if wish.files is not None:
-                        async with self._slots:
-                            await self._load(name, wish.files, record)
-                        self.loads["success"] += 1
-                    else:
-                        self._unload(name, forget=wish.forget)
-                        if wish.forget and record.next is None:
-                            del self._records[name]
+                    await self._grant(name, wish, record)
                 except ServerError as error:
                     if not isinstance(error, Unsettled):  # that is tried again without anybody asking
                         self.loads["failure"] += 1
@@ -290,95 +302,26 @@ class Lifecycle:
                     left.error = ServerDraining("the server is shutting down", retry_after_s=1.0)
                     left.done.set()
 
-    async def _load(self, name: str, files: ModelFiles, record: _Record) -> None:
-        log = _log.bind(model=name)
-        try:
-            settings = await self._loader.read_settings(files)
-        except ServerError as error:
-            self._note_failure(name, files, error, record)
-            raise
-        wanted = settings.config.versions.select(files.versions)
-        if not wanted:
-            unchosen = LoadFailed(
-                f"none of its versions ({', '.join(map(str, files.versions))}) is "
-                f"chosen by 'versions' in its config.yaml"
-            )
-            self._note_failure(name, files, unchosen, record)
-            raise unchosen
-        serving = self._catalog.serving(name)
-        next_served: dict[int, ServedVersion] = {}
-        failures: dict[int, ServerError] = {}
-        self._catalog.note(name, while_loading(wanted, serving))
-        try:
-            for number in wanted:
-                try:
-                    stored = await self._loader.store_version(files, number)
-                    identity = f"{settings.digest}:{stored.digest}"
-                    kept = serving.get(number)
-                    change = plan_versions({number: identity}, {number: kept.identity} if kept else {})
-                    if kept is not None and not change.start:
-                        await self._loader.release(stored)
-                        next_served[number] = kept
-                        continue
-                    next_served[number] = await self._loader.load(settings, stored, number, identity)
-                    log.info("loaded", version=number, seconds=round(next_served[number].report.load_s, 3))
-                except ServerError as error:
-                    failures[number] = error
-                    log.warning("load failed", version=number, reason=error.message)
-                    if isinstance(error, Unsettled):
-                        record.attempted = ""
-        except BaseException:
-            for number, served in next_served.items():
-                if served is not serving.get(number):
-                    self._tasks.create_task(served.retire())
-            raise
-        if failures:
-            # What served is let go only when the whole new set is up.
-            next_served = {**serving, **next_served}
-        states = after_load(files, wanted, next_served, failures, settings.config.versions)
-        self._swap(name, next_served, states)
-        if failures:
-            raise failures[max(failures)]
-
-    def _unload(self, name: str, *, forget: bool) -> None:
-        serving = self._catalog.serving(name)
-        if states := self._catalog.states(name):
-            self._swap(name, {}, dict.fromkeys(states, UNLOADED))
-        if forget:
-            self._catalog.forget(name)
-        if serving:
-            _log.info("unloaded", model=name, versions=sorted(serving))
-
-    def _swap(
-        self, name: str, served: Mapping[int, ServedVersion], states: Mapping[int, VersionState]
-    ) -> None:
-        """Serve these versions from now on. One that serves no longer, and still has requests, is UNLOADING
-        until they have ended."""
-        unloading = {
-            number: VersionState(ModelState.UNLOADING)
-            for number, old in self._catalog.serving(name).items()
-            if old.leases and number not in served
-        }
-        for old in self._catalog.swap(name, served, {**states, **unloading}):
-            number = old.spec.version
-            self._tasks.create_task(self._retire(old, unloading.get(number), states.get(number, UNLOADED)))
-
-    async def _retire(
-        self, served: ServedVersion, unloading: VersionState | None, after: VersionState
-    ) -> None:
-        await served.retire()
-        if unloading is not None:
-            self._catalog.conclude(served.spec.name, served.spec.version, unloading, after)
-
-    # What the index says of models that did not load.
-
-    def _note_failure(self, name: str, files: ModelFiles, error: ServerError, record: _Record) -> None:
-        if isinstance(error, Unsettled):
+    async def _grant(self, name: str, wish: _Wish, record: _Record) -> None:
+        if wish.files is None:
+            self._transitions.unload(name, forget=wish.forget)
+            if record.next is None:
+                record.detached = False
+                if wish.forget:
+                    del self._records[name]
+            return
+        async with self._slots:
+            failures = await self._transitions.load(name, wish.files, wish.override)
+        if not failures:
+            self.loads["success"] += 1
+            if wish.override is None and record.next is None:
+                record.detached = False
+            return
+        if wish.override is not None and record.next is None:
+            record.attempted, record.detached = wish.before
+            if not record.attempted and not self._catalog.serving(name):
+                self._catalog.forget(name)
+                del self._records[name]
+        elif any(isinstance(failure, Unsettled) for failure in failures):
             record.attempted = ""
-        self._explain(name, files, error.message)
-        _log.warning("load failed", model=name, reason=error.message)
-
-    def _explain(self, name: str, files: ModelFiles, reason: str) -> None:
-        """Nothing of these files can be loaded; what serves keeps serving."""
-        states = unloadable(files, self._catalog.serving(name), reason)
-        self._catalog.note(name, states, trouble=reason)
+        raise failures[-1]

@@ -10,21 +10,24 @@ Nothing here touches what serves; whoever calls swaps it in, or throws it away.
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
+from typing import Final
 
 from onnxd.errors import LoadFailed
+from onnxd.protocol.load_parameters import LoadOverride
 from onnxd.repository.config import ModelConfig
-from onnxd.repository.config_file import BARE, LoadedConfig, read_model_config
-from onnxd.repository.layout import CONFIG_FILE, ModelFiles
-from onnxd.repository.model_spec import merge
+from onnxd.repository.config_choice import read_config
+from onnxd.repository.config_file import LoadedConfig
+from onnxd.repository.layout import ModelFiles
+from onnxd.repository.model_spec import merge, miscounted_labels
+from onnxd.repository.override import Override, read_override
 from onnxd.repository.served import LoadReport, ServedVersion
 from onnxd.repository.store import SnapshotStore, StoredFiles
-from onnxd.repository.warmup import InputShapes, plan_warmup
+from onnxd.repository.warmup import UnfitSample, WarmupPlan, plan_warmup
+from onnxd.runtime.devices import cuda_devices
 from onnxd.runtime.instance import Instance
 from onnxd.runtime.memory import give_back
 from onnxd.runtime.onnx_session import OnnxSession
@@ -33,7 +36,7 @@ from onnxd.runtime.trial_messages import TrialReport, TrialRequest
 from onnxd.scheduler.batcher import Batcher
 from onnxd.scheduler.clock import LoopClock
 from onnxd.telemetry.statistics import ModelStatistics
-from onnxd.tensors import Array, Datatype, ModelSpec
+from onnxd.tensors import ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,14 @@ class ModelSettings:
     def config(self) -> ModelConfig:
         return self.loaded.config
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What of the config has no effect, a line each."""
+        return self.loaded.warnings
+
+
+_FILE: Final = "model.onnx"
+
 
 @dataclass(frozen=True, slots=True)
 class Examined:
@@ -57,7 +68,10 @@ class Examined:
 
     spec: ModelSpec
     report: TrialReport
-    warmup: tuple[InputShapes, ...]
+    warmup: WarmupPlan
+    """What it was run with; nothing when that could only be guessed."""
+    warnings: tuple[str, ...] = ()
+    """What the config says that this graph makes nothing of."""
 
 
 class Loader:
@@ -69,12 +83,21 @@ class Loader:
         self._trials = trials
         self._threads = threads
 
-    async def read_settings(self, files: ModelFiles) -> ModelSettings:
-        """The model's config and labels, from a copy that cannot change. Raises LoadFailed."""
-        return await asyncio.to_thread(self._read_settings, files)
+    async def read_override(self, model: str, given: LoadOverride) -> Override:
+        """What a load call brought, checked. Raises LoadFailed, MalformedPayload."""
+        return await asyncio.to_thread(read_override, model, given, gpus=cuda_devices())
 
-    async def store_version(self, files: ModelFiles, number: int) -> StoredFiles:
+    async def read_settings(self, files: ModelFiles, override: Override | None = None) -> ModelSettings:
+        """The model's config and labels, from a copy that cannot change. Raises LoadFailed."""
+        return await asyncio.to_thread(self._read_settings, files, override)
+
+    async def store_version(
+        self, files: ModelFiles, number: int, override: Override | None = None
+    ) -> StoredFiles:
         """A pinned copy of a version's files; `release` gives it back. Raises LoadFailed, Unsettled."""
+        if override is not None and override.versions:
+            what = f"version {number} of model '{files.name}'"
+            return await asyncio.to_thread(self._store.put, what, override.versions[number])
         return await asyncio.to_thread(self._store.take, files, number)
 
     async def release(self, stored: StoredFiles) -> None:
@@ -86,10 +109,14 @@ class Loader:
         path = self._graph_file(settings, stored)
         graph = await self._trials.inspect(path, session, self._threads)
         spec = merge(settings.name, number, settings.loaded, graph, settings.labels)
-        plan = plan_warmup(spec, settings.config.warmup)
-        runs = () if plan.guessed else plan.runs
-        report = await self._trials.rehearse(TrialRequest(path, session, self._threads, runs))
-        return Examined(spec, report, runs)
+        try:
+            plan = plan_warmup(spec, settings.config.warmup)
+        except UnfitSample as unfit:
+            raise settings.loaded.failure([(unfit.loc, unfit.text)]) from unfit
+        if plan.guessed:
+            plan = replace(plan, runs=(), counts=())
+        report = await self._trials.rehearse(TrialRequest(path, session, self._threads, plan.runs))
+        return Examined(spec, report, plan, tuple(_miscounted(settings, spec)))
 
     async def load(
         self, settings: ModelSettings, stored: StoredFiles, number: int, identity: str
@@ -125,7 +152,7 @@ class Loader:
             batcher = Batcher(
                 spec.name,
                 instances,
-                max_rows=spec.max_batch_size,
+                max_rows=spec.max_batch_size if config.batching.dynamic else 0,
                 policy=config.batching.policy(),
                 statistics=statistics,
                 clock=LoopClock(asyncio.get_running_loop()),
@@ -134,6 +161,7 @@ class Loader:
                 providers=examined.report.providers,
                 load_s=time.monotonic() - start_s,
                 peak_bytes=examined.report.peak_bytes,
+                warnings=examined.warnings,
             )
             return ServedVersion(
                 spec=spec,
@@ -144,30 +172,52 @@ class Loader:
                 report=report,
                 resources=resources.pop_all(),
                 instances=instances,
+                stated=settings.loaded.stated,
             )
 
-    def _read_settings(self, files: ModelFiles) -> ModelSettings:
-        stored = self._store.take_settings(files)
+    def _read_settings(self, files: ModelFiles, override: Override | None) -> ModelSettings:
+        if override is not None and override.versions:
+            stored = self._store.put(f"the settings of model '{files.name}'", override.beside)
+        else:
+            stored = self._store.take_settings(files)
         try:
-            loaded = read_model_config(stored.path / CONFIG_FILE) if files.config is not None else BARE
+            if override is None:
+                loaded = read_config(stored.path, files.name, gpus=cuda_devices())
+                digest = stored.digest
+            else:
+                loaded, digest = override.loaded, override.digest
             labels = {
                 output: _read_labels(stored.path / file, file)
                 for output, file in loaded.config.label_files.items()
             }
-            return ModelSettings(files.name, loaded, labels, stored.digest)
+            return ModelSettings(files.name, loaded, labels, digest)
         finally:
             self._store.release(stored)
 
     @staticmethod
     def _graph_file(settings: ModelSettings, stored: StoredFiles) -> Path:
-        path = stored.path / settings.config.file
+        file, loaded = settings.config.file, settings.loaded
+        path = stored.path / file
+        if path.is_dir():  # the graph together with the weights that it keeps outside
+            inner = [path / name for name in (_FILE, file) if (path / name).is_file()]
+            if not inner:
+                raise LoadFailed(f"'{file}' is a directory without the file '{_FILE}' in it")
+            return inner[0]
         if not path.is_file():
             present = sorted(entry.name for entry in stored.path.iterdir())
             raise LoadFailed(
-                f"its directory has no file '{settings.config.file}' but {', '.join(present) or 'nothing'}; "
-                f"name the file to load with 'file' in {CONFIG_FILE}"
+                f"its directory has no file '{file}' but {', '.join(present) or 'nothing'}; "
+                f"name the file to load with '{loaded.name('file')}' in {loaded.document.source}"
             )
         return path
+
+
+def _miscounted(settings: ModelSettings, spec: ModelSpec) -> Iterator[str]:
+    """Triton takes files of labels of any length: they are no reason not to load what it loads."""
+    if settings.loaded.stated is not None:
+        for output in spec.outputs:
+            if output.labels and (text := miscounted_labels(output, len(output.labels))):
+                yield f"labels: the file has {text}"
 
 
 def _read_labels(path: Path, file: str) -> tuple[str, ...]:
@@ -179,11 +229,8 @@ def _read_labels(path: Path, file: str) -> tuple[str, ...]:
         raise LoadFailed(f"labels file '{file}' is not UTF-8 text") from error
 
 
-def _warm_up(session: OnnxSession, runs: Sequence[InputShapes]) -> None:
+def _warm_up(session: OnnxSession, plan: WarmupPlan) -> None:
     """The same runs again, here: they allocate what the first request would wait for."""
-    for run in runs:
-        session.run({name: _blank(datatype, shape) for name, (datatype, shape) in run.items()}, ())
-
-
-def _blank(datatype: Datatype, shape: tuple[int, ...]) -> Array:
-    return np.full(shape, "", object) if datatype is Datatype.BYTES else np.zeros(shape, datatype.dtype)
+    for run, count in zip(plan.runs, plan.counts, strict=True):
+        for _ in range(count):
+            session.run({name: blank.array() for name, blank in run.items()}, ())

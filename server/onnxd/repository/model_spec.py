@@ -1,9 +1,11 @@
-"""A model's graph and its config.yaml -> what clients may send and get back, or all that they disagree on."""
+"""A model's graph and its config -> what clients may send and get back, or all that they disagree on."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
-from onnxd.repository.config import InputConfig, ModelConfig, OutputConfig
+from onnxd.repository.config import InputConfig, OutputConfig
 from onnxd.repository.config_file import LoadedConfig
 from onnxd.repository.document import Loc, shown
 from onnxd.runtime.graph import GraphSpec, GraphTensor
@@ -22,10 +24,11 @@ def merge(
     """The spec of one version. The config may narrow what the graph says, never contradict it.
 
     `labels`: by output, the lines of the files that the config names (ModelConfig.label_files). All of the
-    graph's required inputs are in the spec, in its order, then those with a default that the config lists.
+    graph's required inputs are in the spec, and those with a default that the config lists: in the config's
+    order when it lists them all, else in the graph's, those with a default last.
     Raises LoadFailed with every disagreement, each at its line of the config and with the way to mend it.
     """
-    merger = _Merger(loaded.config, graph, labels)
+    merger = _Merger(loaded, graph, labels)
     inputs = tuple(merger.inputs())
     outputs = tuple(merger.outputs())
     if merger.problems:
@@ -42,13 +45,22 @@ def merge(
 class _Merger:
     """Collects problems on the way, so that all are reported at once."""
 
-    def __init__(self, config: ModelConfig, graph: GraphSpec, labels: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, loaded: LoadedConfig, graph: GraphSpec, labels: Mapping[str, Sequence[str]]) -> None:
         self.problems: list[tuple[Loc, str]] = []
-        self._config = config
+        self._config = loaded.config
+        self._source = loaded.document.source
+        self._strict_labels = loaded.stated is None
         self._graph = graph
         self._labels = labels
 
-    def inputs(self) -> Iterator[TensorSpec]:
+    def inputs(self) -> list[TensorSpec]:
+        specs = list(self._inputs())
+        order = {tensor.name: index for index, tensor in enumerate(self._config.inputs)}
+        if all(spec.name in order for spec in specs):
+            specs.sort(key=lambda spec: order[spec.name])
+        return specs
+
+    def _inputs(self) -> Iterator[TensorSpec]:
         required = {tensor.name: tensor for tensor in self._graph.inputs}
         optional = {tensor.name: tensor for tensor in self._graph.optional}
         listed = {tensor.name: (index, tensor) for index, tensor in enumerate(self._config.inputs)}
@@ -79,7 +91,7 @@ class _Merger:
             lines = tuple(self._labels.get(entry.name, ())) if entry.labels is not None else ()
             if entry.labels is not None:
                 self._check_labels(index, entry.labels, lines, spec)
-            yield TensorSpec(spec.name, spec.datatype, spec.shape, labels=lines)
+            yield replace(spec, labels=lines)
 
     def _spec(
         self,
@@ -94,26 +106,38 @@ class _Merger:
         loc: Loc = (key,) if index is None else (key, index)
         what = f"{key.removesuffix('s')} '{shown(tensor.name)}'"
         if entry.datatype is not None and entry.datatype is not tensor.datatype:
-            text = f"config.yaml says {entry.datatype.value}, the graph says {tensor.datatype.value}"
+            text = f"{self._source} says {entry.datatype.value}, the graph says {tensor.datatype.value}"
             self.problems.append(
                 ((*loc, "datatype"), f"{text} for {what}; state the graph's, or leave it out")
             )
+        shape, reshape = entry.shape, entry.reshape
+        if reshape is None and shape and set(shape) == {1} and self._is_scalar(tensor):
+            reshape = ()  # configs that cannot state a shape without dimensions write [1]
+        if reshape is None:
+            shape = self._shape((*loc, "shape"), what, shape, tensor)
+        else:
+            reshape = self._shape((*loc, "reshape"), what, reshape, tensor)
         return TensorSpec(
             name=tensor.name,
             datatype=tensor.datatype,
-            shape=self._shape(loc, what, entry.shape, tensor),
+            shape=shape or (),
             optional=optional,
+            reshape=reshape,
         )
+
+    def _is_scalar(self, tensor: GraphTensor) -> bool:
+        return tensor.rank_known and len(tensor.shape) == int(self._config.batches)
 
     def _shape(
         self, loc: Loc, what: str, stated: tuple[int, ...] | None, tensor: GraphTensor
     ) -> tuple[int, ...]:
-        """Without the batch dimension when the model batches."""
+        """As the graph has it, without the batch dimension when the model batches."""
         if not tensor.rank_known and not tensor.shape:
             if stated is None:
-                list_ = loc[0]
-                text = f"the graph does not say how many dimensions {what} has; state its shape under {list_}"
-                self.problems.append((loc, text))
+                text = (
+                    f"the graph does not say how many dimensions {what} has; state its shape under {loc[0]}"
+                )
+                self.problems.append((loc[:-1], text))
             return stated or ()
         shape = tensor.shape
         if self._config.batches:
@@ -124,13 +148,13 @@ class _Merger:
         if stated is None:
             return shape
         if len(stated) != len(shape) or not all(map(_narrows, stated, shape)):
-            self.problems.append(((*loc, "shape"), self._shape_text(what, stated, shape, tensor.shape)))
+            self.problems.append((loc, self._shape_text(what, stated, shape, tensor.shape)))
         return stated
 
     def _shape_text(
         self, what: str, stated: tuple[int, ...], shape: tuple[int, ...], whole: tuple[int, ...]
     ) -> str:
-        text = f"config.yaml says {list(stated)}, the graph says {list(shape)} for {what}"
+        text = f"{self._source} says {list(stated)}, the graph says {list(shape)} for {what}"
         if self._config.batches:
             text += " (without the batch dimension)"
             if len(stated) == len(whole) and all(map(_narrows, stated[1:], shape)):
@@ -154,9 +178,16 @@ class _Merger:
             )
         elif not spec.shape:
             self.problems.append((loc, f"{what} has no dimension of classes to be labelled"))
-        elif spec.shape[-1] not in (-1, len(lines)):
-            text = f"{file} has {_count(len(lines), 'line')}, but {what} has {spec.shape[-1]} classes"
-            self.problems.append((loc, f"{text}; write one label a line"))
+        elif self._strict_labels and (text := miscounted_labels(spec, len(lines))):
+            self.problems.append((loc, f"{file} has {text}; write one label a line"))
+
+
+def miscounted_labels(output: TensorSpec, lines: int) -> str:
+    """How a file of labels and the classes of an output differ in number; empty if they do not."""
+    classes = output.shape[-1]
+    if classes in (-1, lines) or math.prod(output.shape) == lines:
+        return ""
+    return f"{_count(lines, 'line')}, but output '{shown(output.name)}' has {classes} classes"
 
 
 def _narrows(stated: int, graph: int) -> bool:

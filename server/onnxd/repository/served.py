@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Protocol
 
-from onnxd.protocol.documents import ConfigView
 from onnxd.repository.config import ModelConfig
+from onnxd.repository.pbtxt.shown import as_triton
 from onnxd.runtime.placement import Placement
 from onnxd.scheduler.batcher import Batcher
 from onnxd.telemetry.observation import VersionObservation
 from onnxd.telemetry.statistics import ModelStatistics
 from onnxd.tensors import ModelSpec
+from onnxd_protos import model_config_pb2 as config_pb
 
 DRAIN_S: Final = 60.0
 """How long a retired version waits for its last request before what still runs is ended."""
@@ -28,6 +29,8 @@ class LoadReport:
     load_s: float
     peak_bytes: int
     """Memory that the rehearsal's process needed at most."""
+    warnings: tuple[str, ...] = ()
+    """What its config says that this graph makes nothing of."""
 
 
 class Placed(Protocol):
@@ -55,8 +58,10 @@ class ServedVersion:
         report: LoadReport,
         resources: AsyncExitStack,
         instances: Sequence[Placed] = (),
+        stated: config_pb.ModelConfig | None = None,
     ) -> None:
-        """`instances`: those that the batcher runs on, to look at."""
+        """`instances`: those that the batcher runs on, to look at. `stated`: what the config was read from,
+        where that was Triton's form."""
         self.spec: Final = spec
         self.config: Final = config
         self.identity: Final = identity
@@ -65,25 +70,19 @@ class ServedVersion:
         self.statistics: Final = statistics
         self.report: Final = report
         self.output_names: Final = tuple(output.name for output in spec.outputs)
+        self.reshaped_outputs: Final = {
+            output.name: output for output in spec.outputs if output.reshape is not None
+        }
         self.leases = 0
         self._resources = resources
         self._instances = instances
+        self._stated = stated
         self._unused: asyncio.Event | None = None
 
-    def config_view(self) -> ConfigView:
-        """What the configuration endpoint shows beyond the spec."""
-        batching = self.config.batching
+    def triton_config(self) -> config_pb.ModelConfig:
+        """What the configuration endpoint shows."""
         on_cpu = self.report.providers == ("CPUExecutionProvider",)
-        return ConfigView(
-            instances=self.config.instances,
-            kind="KIND_CPU" if on_cpu else "KIND_GPU",
-            latest=self.config.versions.latest,
-            only=self.config.versions.only,
-            max_queue_delay_us=round(batching.max_queue_delay * 1e6),
-            max_queue_size=batching.max_queue_size,
-            default_timeout_us=round(batching.default_timeout * 1e6),
-            file=self.config.file,
-        )
+        return as_triton(self.spec, self.config, self._stated, on_cpu=on_cpu)
 
     def observe(self) -> VersionObservation:
         """What it has done and is doing, for the metrics."""

@@ -4,6 +4,7 @@ Models are run from here and never from the watched directory: ONNX Runtime maps
 so that truncating a watched file would end the process and rewriting it would change a model's answers.
 """
 
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -13,7 +14,7 @@ import shutil
 import stat
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,6 +126,25 @@ class SnapshotStore:
             lambda: read_settings(model.path),
         )
 
+    def put(self, what: str, files: Mapping[str, bytes]) -> StoredFiles:
+        """Keep files that came over the network, by names without a directory. Raises LoadFailed."""
+        partial: Path | None = None
+        try:
+            partial = self._partial()
+            digest = hashlib.sha256()
+            for name, content in sorted(files.items()):
+                digest.update(_head(name, len(content)) + content)
+                with _new_file(partial / name) as writer:
+                    _write(writer, content)
+            return self._keep(partial, digest.hexdigest(), sum(map(len, files.values())))
+        except OSError as error:
+            raise LoadFailed(
+                f"{what} cannot be written into the server's state directory: {error.strerror}"
+            ) from error
+        finally:
+            if partial is not None:
+                shutil.rmtree(partial, ignore_errors=True)
+
     def release(self, stored: StoredFiles) -> None:
         """Give back one `take`; the last one removes the copy. Nothing is left to do on a closed store."""
         with self._lock:
@@ -224,9 +244,7 @@ def _copy(source: Path, target: Path, expected: Fingerprint) -> str:
     """Copy the files that are expected, as they are expected, and return the digest of the copy."""
     digest = hashlib.sha256()
     for stamp in expected:
-        name = os.fsencode(stamp.path)
-        # Lengths before contents: no two sets of files give the same stream of bytes.
-        digest.update(len(name).to_bytes(8) + name + stamp.size.to_bytes(8))
+        digest.update(_head(stamp.path, stamp.size))
         copy = target / stamp.path
         try:
             copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -247,11 +265,7 @@ def _copy_file(source: Path, copy: Path, stamp: FileStamp, update: Callable[[byt
     with ExitStack() as resources:
         resources.callback(os.close, reader)
         _expect(reader, stamp)
-        try:
-            writer = os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o400)
-        except OSError as error:
-            raise _CopyRefused(error.errno, error.strerror) from error
-        resources.callback(os.close, writer)
+        writer = resources.enter_context(_new_file(copy))
         cloned = _clone(reader, writer)
         left = stamp.size
         while left and (chunk := os.read(writer if cloned else reader, min(left, _COPY_BYTES))):
@@ -262,6 +276,25 @@ def _copy_file(source: Path, copy: Path, stamp: FileStamp, update: Callable[[byt
         if left or os.fstat(writer).st_size != stamp.size:
             raise _Moved(f"{stamp.path!r} has another size")
         _expect(reader, stamp)
+
+
+def _head(path: str, size: int) -> bytes:
+    """What a file adds to a digest before its content: with the lengths first, no two sets of files give the
+    same stream of bytes."""
+    name = os.fsencode(path)
+    return len(name).to_bytes(8) + name + size.to_bytes(8)
+
+
+@contextlib.contextmanager
+def _new_file(path: Path) -> Iterator[int]:
+    try:
+        writer = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o400)
+    except OSError as error:
+        raise _CopyRefused(error.errno, error.strerror) from error
+    try:
+        yield writer
+    finally:
+        os.close(writer)
 
 
 def _expect(reader: int, stamp: FileStamp) -> None:

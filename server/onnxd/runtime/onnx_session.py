@@ -173,6 +173,8 @@ def _options(config: SessionConfig, threads: int) -> Any:
         "extended": levels.ORT_ENABLE_EXTENDED,
         "all": levels.ORT_ENABLE_ALL,
     }[config.graph_optimization]
+    options.enable_cpu_mem_arena = config.memory_arena
+    options.enable_mem_pattern = config.memory_pattern
     options.log_severity_level = _ERRORS  # what a provider says when its libraries are missing
     for key, value in {**_DEFAULT_ENTRIES, **config.options}.items():
         options.add_session_config_entry(key, value)

@@ -67,6 +67,10 @@ class SessionConfig:
     """Threads over operators; only used when execution_mode is parallel."""
     execution_mode: Literal["sequential", "parallel"] = "sequential"
     graph_optimization: Literal["disable", "basic", "extended", "all"] = "all"
+    memory_arena: bool = True
+    """Memory that a run frees is kept for the next run."""
+    memory_pattern: bool = True
+    """Memory is laid out by what the last run of the same shapes needed."""
     options: dict[str, str] = field(default_factory=dict)
     """Session config entries of ONNX Runtime; the known keys are `OPTIONS`."""
 

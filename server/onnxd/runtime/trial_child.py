@@ -14,21 +14,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, Final
 
-import numpy as np
-
 from onnxd.errors import LoadFailed, ServerError
 from onnxd.runtime import framing, ort_errors, trial_limits
+from onnxd.runtime.blank import Blank, WarmupRun
 from onnxd.runtime.memory import give_back, resident_bytes
 from onnxd.runtime.onnx_session import OnnxSession
 from onnxd.runtime.threads import cpu_budget
 from onnxd.runtime.trial_messages import (
     TrialReport,
     TrialRequest,
-    WarmupRun,
     report_to_json,
     request_from_json,
 )
-from onnxd.tensors import Array, Datatype
 
 BUILDING: Final = "building the session"
 RUNNING: Final = "running the warm-up"
@@ -132,12 +129,12 @@ def _warm_up(session: OnnxSession, runs: tuple[WarmupRun, ...]) -> tuple[tuple[f
 
 def guess(session: OnnxSession) -> WarmupRun:
     """The required inputs, in the shapes that the graph declares."""
-    return {tensor.name: (tensor.datatype, tensor.shape) for tensor in session.graph.inputs}
+    return {tensor.name: Blank(tensor.datatype, tensor.shape) for tensor in session.graph.inputs}
 
 
 def _timed(session: OnnxSession, run: WarmupRun) -> float:
     """Seconds of the best of a few runs: the first still allocates, and a short one is easily disturbed."""
-    inputs = {name: blank(datatype, shape) for name, (datatype, shape) in run.items()}
+    inputs = {name: blank.array() for name, blank in run.items()}
     best_s = float("inf")
     spent_s = 0.0
     for _ in range(_MOST_REPEATS):
@@ -149,12 +146,6 @@ def _timed(session: OnnxSession, run: WarmupRun) -> float:
         if spent_s > _REPEAT_WHILE_S:
             break
     return best_s
-
-
-def blank(datatype: Datatype, shape: tuple[int, ...]) -> Array:
-    """Zeros, or empty strings, with 1 for each free dimension."""
-    sizes = tuple(1 if size < 0 else size for size in shape)
-    return np.full(sizes, "", object) if datatype is Datatype.BYTES else np.zeros(sizes, datatype.dtype)
 
 
 def _refusal(error: ServerError | MemoryError) -> dict[str, Any]:

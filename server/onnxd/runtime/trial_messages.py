@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from onnxd.runtime.blank import Blank, WarmupRun
 from onnxd.runtime.graph import GraphSpec, graph_from_json, graph_to_json
 from onnxd.runtime.session_config import SessionConfig
 from onnxd.tensors import Datatype
-
-WarmupRun = Mapping[str, tuple[Datatype, tuple[int, ...]]]
-"""The inputs of one run; a dimension of -1 counts as 1. Filled with zeros, or empty strings."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ def request_to_json(request: TrialRequest) -> dict[str, Any]:
         "session": dataclasses.asdict(request.session),
         "threads": request.threads,
         "warmup": [
-            {name: [datatype.value, list(shape)] for name, (datatype, shape) in run.items()}
+            {name: [blank.datatype.value, list(blank.shape), blank.random] for name, blank in run.items()}
             for run in request.warmup
         ],
     }
@@ -63,7 +61,10 @@ def request_from_json(document: Mapping[str, Any]) -> TrialRequest:
         session=SessionConfig(**{**session, "providers": tuple(session["providers"])}),
         threads=document["threads"],
         warmup=tuple(
-            {name: (Datatype(datatype), tuple(shape)) for name, (datatype, shape) in run.items()}
+            {
+                name: Blank(Datatype(datatype), tuple(shape), random)
+                for name, (datatype, shape, random) in run.items()
+            }
             for run in document["warmup"]
         ),
     )

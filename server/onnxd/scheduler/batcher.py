@@ -151,7 +151,8 @@ class Batcher:
             self._deadlines.watch(item, when_s)
 
     def _queue_deadline_s(self, item: Item) -> float | None:
-        timeout_s = item.request.queue_timeout_s or self._policy.default_timeout
+        own_s = item.request.queue_timeout_s if self._policy.allow_timeout_override else None
+        timeout_s = own_s or self._policy.default_timeout
         return item.arrived_s + timeout_s if timeout_s else None
 
     def _expire(self, item: Item) -> None:

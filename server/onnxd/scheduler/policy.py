@@ -31,6 +31,8 @@ class BatchPolicy:
     """Payload bytes that may wait; -1 = no bound."""
     default_timeout: Seconds = 0.0
     """How long a request may wait when it does not say; 0 = as long as its own deadline allows."""
+    allow_timeout_override: bool = True
+    """A request may say how long it waits; with false, default_timeout holds for all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,8 @@ class ServerSettings:
     """Whether clients may load and unload models; with false, what lies on disk alone decides."""
     settings_api: bool = True
     """Whether clients may change trace and log settings; with false, they only read them."""
+    model_overrides: bool = False
+    """Whether clients that may load models may also bring the config and the files to load."""
     load_model: tuple[str, ...] = ()
     """With model_control explicit: the models to load at the start; * = all."""
     state_dir: Path | None = None

@@ -6,7 +6,7 @@ import orjson
 from google.protobuf.json_format import MessageToDict
 
 from onnxd.protocol import documents, proto_documents
-from onnxd.protocol.documents import ConfigView, Document, IndexRow, StatisticsRow
+from onnxd.protocol.documents import Document, IndexRow, StatisticsRow
 from onnxd.telemetry.statistics import BatchStatistics, Duration, StatisticsSnapshot
 from onnxd.tensors import Datatype, TensorSpec
 from tests.unit.protocol.builders import spec
@@ -16,7 +16,6 @@ BATCHING = spec(
     TensorSpec("flag", Datatype.BYTES, (), optional=True),
     max_batch_size=8,
 )
-VIEW = ConfigView(instances=2, latest=None, max_queue_delay_us=500, max_queue_size=1024)
 
 
 def test_the_server_says_what_it_is() -> None:
@@ -54,37 +53,6 @@ def plain(document: Document) -> Document:
     text = json.dumps(document)
     loaded: Document = json.loads(text, parse_int=str)
     return loaded
-
-
-def test_the_config_is_all_that_protobuf_would_print() -> None:
-    for model in (spec(), BATCHING):
-        message = proto_documents.model_config(model, VIEW).config
-        printed = MessageToDict(
-            message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-        )
-        assert plain(printed) == plain(documents.model_config(model, VIEW))
-
-
-def test_the_config_has_dynamic_batching_only_when_the_model_batches() -> None:
-    assert "dynamic_batching" not in documents.model_config(spec(), VIEW)
-    document = documents.model_config(BATCHING, VIEW)
-    assert document["dynamic_batching"]["max_queue_delay_microseconds"] == 500
-    assert document["max_batch_size"] == 8
-    assert not {"sequence_batching", "ensemble_scheduling", "model_transaction_policy"} & document.keys()
-
-
-def test_the_config_names_types_and_dims_as_triton_does() -> None:
-    image, flag = documents.model_config(BATCHING, VIEW)["input"]
-    assert (image["data_type"], image["dims"], image["optional"]) == ("TYPE_FP32", [-1, 3], False)
-    assert (flag["data_type"], flag["dims"], flag["reshape"]) == ("TYPE_STRING", [1], {"shape": []})
-
-
-def test_every_version_policy_has_its_form() -> None:
-    policies = [
-        documents.model_config(spec(), view)["version_policy"]
-        for view in (ConfigView(), ConfigView(latest=None), ConfigView(latest=None, only=(1, 3)))
-    ]
-    assert policies == [{"latest": {"num_versions": 1}}, {"all": {}}, {"specific": {"versions": [1, 3]}}]
 
 
 def test_the_index_leaves_out_what_is_not_known() -> None:

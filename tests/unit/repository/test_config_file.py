@@ -85,9 +85,8 @@ def test_a_misspelt_key_is_reported_where_it_stands_with_the_nearest_known_key()
 
 
 def test_a_key_unlike_any_other_is_answered_with_the_known_keys() -> None:
-    assert (
-        fault_of("warmup: {x: 1}") == "config.yaml:1:10: warmup.x: unknown key; the keys here are batch_sizes"
-    )
+    fault = fault_of("warmup: {x: 1}")
+    assert fault == "config.yaml:1:10: warmup.x: unknown key; the keys here are batch_sizes, samples"
 
 
 def test_all_faults_are_reported_at_once_in_the_files_order() -> None:

@@ -41,8 +41,7 @@ def test_a_model_is_a_directory_with_numbered_versions(root: Path) -> None:
     assert list(model.versions) == [1, 10]
     assert [stamp.path for stamp in model.versions[10].fingerprint] == ["weights/data.bin"]
     assert [stamp.path for stamp in model.settings] == ["config.yaml", "labels.txt"]
-    assert model.config is not None
-    assert model.config.size == 5
+    assert model.config_file == "config.yaml"
 
 
 def test_a_file_directly_in_the_models_directory_is_version_1(root: Path) -> None:

@@ -2,6 +2,7 @@
 
 from onnxd.repository.config import WarmupSection
 from onnxd.repository.warmup import plan_warmup
+from onnxd.runtime.blank import Blank
 from onnxd.tensors import Datatype, ModelSpec, TensorSpec
 
 IMAGE = TensorSpec("image", Datatype.FP32, (64,))
@@ -15,7 +16,7 @@ def spec(*inputs: TensorSpec, max_batch_size: int = 0) -> ModelSpec:
 
 def test_a_batched_model_is_run_with_one_row_and_with_the_biggest_batch() -> None:
     plan = plan_warmup(spec(IMAGE, max_batch_size=32), WarmupSection())
-    assert plan.runs == ({"image": (Datatype.FP32, (1, 64))}, {"image": (Datatype.FP32, (32, 64))})
+    assert plan.runs == ({"image": Blank(Datatype.FP32, (1, 64))}, {"image": Blank(Datatype.FP32, (32, 64))})
     assert not plan.guessed
 
 
@@ -25,7 +26,7 @@ def test_stated_batch_sizes_are_run_once_each_in_their_order() -> None:
 
 
 def test_a_model_that_does_not_batch_is_run_once_with_its_complete_shapes() -> None:
-    assert plan_warmup(spec(IMAGE), WarmupSection()).runs == ({"image": (Datatype.FP32, (64,))},)
+    assert plan_warmup(spec(IMAGE), WarmupSection()).runs == ({"image": Blank(Datatype.FP32, (64,))},)
 
 
 def test_a_biggest_batch_of_one_is_run_once() -> None:
@@ -34,7 +35,7 @@ def test_a_biggest_batch_of_one_is_run_once() -> None:
 
 def test_a_free_dimension_is_one_and_known_to_be_a_guess() -> None:
     plan = plan_warmup(spec(SOUND, max_batch_size=1), WarmupSection())
-    assert plan.runs == ({"sound": (Datatype.FP32, (1, 1, 8))},)
+    assert plan.runs == ({"sound": Blank(Datatype.FP32, (1, 1, 8))},)
     assert plan.guessed
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from onnxd.errors import LoadFailed
+from onnxd.runtime.blank import Blank
 from onnxd.runtime.session_config import SessionConfig
 from onnxd.runtime.trial import TrialLimits, TrialRoom
 from onnxd.runtime.trial_messages import TrialReport, TrialRequest
@@ -67,7 +68,7 @@ async def test_an_inspection_says_what_the_graph_declares(room: TrialRoom, model
 
 
 async def test_a_rehearsal_reports_graph_provider_times_and_memory(room: TrialRoom, model: Path) -> None:
-    warmup = ({"x": (Datatype.FP32, (1, 4))}, {"x": (Datatype.FP32, (-1, 4))})
+    warmup = ({"x": Blank(Datatype.FP32, (1, 4))}, {"x": Blank(Datatype.FP32, (-1, 4))})
     report = await room.rehearse(TrialRequest(model, CPU_ONLY, threads=1, warmup=warmup))
     assert report.providers == ("CPUExecutionProvider",)
     assert [tensor.name for tensor in report.graph.outputs] == ["y"]
@@ -90,7 +91,7 @@ async def test_a_guessed_run_may_fail_cleanly(room: TrialRoom, tmp_path: Path) -
 
 
 async def test_a_given_run_must_succeed(room: TrialRoom, model: Path) -> None:
-    warmup = ({"x": (Datatype.FP32, (1, 4))}, {"x": (Datatype.FP32, (1, 5))})
+    warmup = ({"x": Blank(Datatype.FP32, (1, 4))}, {"x": Blank(Datatype.FP32, (1, 5))})
     with pytest.raises(LoadFailed, match=r"warm-up run 2 failed: .*Got: 5 Expected: 4"):
         await room.rehearse(TrialRequest(model, CPU_ONLY, warmup=warmup))
 
@@ -129,7 +130,7 @@ async def test_a_session_over_the_memory_limit_is_refused(tmp_path: Path) -> Non
 async def test_a_run_over_the_memory_limit_is_refused(tmp_path: Path) -> None:
     async with TrialRoom(TrialLimits(memory=256 * 2**20)) as room:
         path = saved(tmp_path, graphs.identity(dims=("n",)))
-        warmup = ({"x": (Datatype.FP32, (2**25,))},)  # 128 MiB in and as much out
+        warmup = ({"x": Blank(Datatype.FP32, (2**25,))},)  # 128 MiB in and as much out
         with pytest.raises(LoadFailed, match="ran out of its memory limit of 256 MiB"):
             await room.rehearse(TrialRequest(path, CPU_ONLY, warmup=warmup))
 

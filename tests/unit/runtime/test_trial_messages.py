@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from onnxd.runtime.blank import Blank
 from onnxd.runtime.graph import GraphSpec, GraphTensor
 from onnxd.runtime.session_config import SessionConfig
 from onnxd.runtime.trial_messages import (
@@ -30,7 +31,7 @@ def test_a_request_survives_the_pipe() -> None:
             options={"session.set_denormal_as_zero": "1"},
         ),
         threads=3,
-        warmup=({"x": (Datatype.BF16, (1, -1)), "s": (Datatype.BYTES, ())}, {}),
+        warmup=({"x": Blank(Datatype.BF16, (1, -1)), "s": Blank(Datatype.BYTES, ())}, {}),
     )
     assert request_from_json(json.loads(json.dumps(request_to_json(request)))) == request
 

@@ -1,0 +1,36 @@
+"""Made-up inputs, for the runs before a model is READY."""
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from onnxd.tensors import Array, Datatype
+
+
+class Blank(NamedTuple):
+    """A tensor that says nothing."""
+
+    datatype: Datatype
+    shape: tuple[int, ...]
+    """Complete, with the batch dimension; -1 counts as 1."""
+    random: bool = False
+    """Small numbers instead of zeros. Text is empty either way."""
+
+    def array(self) -> Array:
+        """The same each time, so that a run which fails fails again."""
+        sizes = tuple(1 if size < 0 else size for size in self.shape)
+        if self.datatype is Datatype.BYTES:
+            return np.full(sizes, "", object)
+        if not self.random:
+            return np.zeros(sizes, self.datatype.dtype)
+        random = np.random.default_rng(math.prod(sizes))
+        if self.datatype.is_float:
+            return random.random(sizes, np.float32).astype(self.datatype.dtype)
+        top = 2 if self.datatype is Datatype.BOOL else 128
+        return random.integers(0, top, sizes).astype(self.datatype.dtype)
+
+
+WarmupRun = Mapping[str, Blank]
+"""The inputs of one run."""
