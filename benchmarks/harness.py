@@ -97,7 +97,7 @@ def server(
     command = [
         sys.executable, "-m", "onnxd", "serve",
         "--model-repository", str(repository), "--state-dir", str(state),
-        "--http-port", "0", "--grpc-port", "0", *arguments,
+        "--http-port", "0", "--grpc-port", "0", "--metrics-port", "0", *arguments,
     ]  # fmt: skip
     pinned = contextlib.nullcontext() if core is None else on_core(core)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("ONNXD_")}

@@ -225,6 +225,17 @@ async def test_a_run_that_fails_is_the_backends_failure(stand: Stand) -> None:
     assert seen.counts("onnxd_requests_refused_total", "reason") == {"ExecutionFailed": 1}
 
 
+async def test_an_error_that_comes_as_an_event_is_counted_like_any_other(stand: Stand) -> None:
+    path = "/v2/models/failing/generate_stream"
+    assert (await stand.http.post(path, b'{"x":[1,2,3,4]}')).headers["content-type"].startswith("text/event")
+    assert (await stand.http.post(path, b"{")).status == 400
+    seen = await stand.scrape()
+    assert seen.counts("onnxd_requests_refused_total", "reason") == {
+        "ExecutionFailed": 1,
+        "MalformedPayload": 1,
+    }
+
+
 async def test_a_request_that_does_not_fit_is_refused_before_the_models_counters(stand: Stand) -> None:
     before = await stand.scrape()
     wrong = {"x": np.ones((1, 5), np.float32)}

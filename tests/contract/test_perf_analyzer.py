@@ -4,13 +4,18 @@ Its binary does not run on every machine, so this stands in for it.
 """
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
 import aiohttp
+import numpy as np
 import pytest
 import pytest_asyncio
 
+from onnxd.shared_memory.config import SharedMemoryConfig
+from onnxd.telemetry.setup import TracingConfig
+from onnxd_protos import grpc_service_pb2 as pb
 from tests.contract.perf_analyzer_clients import (
     CLIENTS,
     CONCURRENCY,
@@ -20,8 +25,13 @@ from tests.contract.perf_analyzer_clients import (
     Document,
     Tensor,
 )
+from tests.contract.shared_memory.wire import WIRES, At, Shared
 from tests.support.graphs import two_inputs
+from tests.support.grpc_server import grpc_calls
+from tests.support.otlp_receiver import GrpcReceiver
+from tests.support.raw_http import connect, request_bytes
 from tests.support.scraping import Scrape
+from tests.support.segments import segment
 from tests.support.server import RunningServer, publish, running_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -37,8 +47,13 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runn
     root = tmp_path_factory.mktemp("perf_analyzer")
     for version in (1, 2):
         publish(root / "models", MODEL, version, two_inputs(), "max_batch_size: 8\nversions: all\n")
-    async with running_server(root / "models", root / "state") as running:
-        yield running
+    async with GrpcReceiver() as receiver:
+        changes = {
+            "shared_memory": SharedMemoryConfig(enabled=True),
+            "tracing": TracingConfig(endpoint=receiver.endpoint, sample_ratio=0.0),
+        }
+        async with running_server(root / "models", root / "state", **changes) as running:
+            yield running
 
 
 # What it makes of the answers.
@@ -133,3 +148,60 @@ async def test_a_measurement_from_the_first_call_to_the_last(
         assert after[2]["inference_count"] - before[2]["inference_count"] == requests * BATCH
         executions = after[2]["execution_count"] - before[2]["execution_count"]
         assert 0 < executions <= requests
+
+
+async def post(server: RunningServer, path: str, document: Mapping[str, object] | None = None) -> None:
+    """As its HTTP client does it: whatever is not 200 ends the program."""
+    body = b"" if document is None else json.dumps(document).encode()
+    async with connect(server.server.http.port) as connection:
+        await connection.send(request_bytes("POST", path, body))
+        answer = await connection.answer()
+    assert answer.status == 200, answer.body
+
+
+@pytest.mark.parametrize("wire", WIRES)
+async def test_with_trace_options_it_first_sets_those_of_all_models(server: RunningServer, wire: str) -> None:
+    settings: dict[str, list[str] | str] = {
+        "trace_level": ["TIMESTAMPS"],
+        "trace_rate": "1",
+        "trace_count": "-1",
+        "log_frequency": "0",
+    }
+    if wire == "HTTP":
+        await post(server, "/v2/trace/setting", settings)
+        return
+    request = pb.TraceSettingRequest(model_name="")
+    for key, value in settings.items():
+        request.settings[key].value.extend(value if isinstance(value, list) else [value])
+    async with grpc_calls(server.grpc) as calls:
+        await calls.ask("TraceSetting", request)
+
+
+async def unregister_all(server: RunningServer, wire: str) -> None:
+    """Both kinds, whichever it will use, and both must succeed."""
+    if wire == "HTTP":
+        await post(server, "/v2/systemsharedmemory/unregister")
+        await post(server, "/v2/cudasharedmemory/unregister")
+        return
+    async with grpc_calls(server.grpc) as calls:
+        await calls.ask("SystemSharedMemoryUnregister", pb.SystemSharedMemoryUnregisterRequest(name=""))
+        await calls.ask("CudaSharedMemoryUnregister", pb.CudaSharedMemoryUnregisterRequest(name=""))
+
+
+@pytest.mark.parametrize("wire", WIRES)
+async def test_with_shared_memory_each_tensor_has_a_region_between_two_clean_sweeps(
+    server: RunningServer, wire: str
+) -> None:
+    await unregister_all(server, wire)
+    port = server.server.http.port if wire == "HTTP" else server.server.grpc.port
+    ones = np.ones((BATCH, 4), np.float32).tobytes()
+    size = len(ones)
+    with segment(size, ones) as a, segment(size, ones) as b, segment(size) as sums:
+        async with WIRES[wire](port) as client:
+            for name, memory in (("input_a", a), ("input_b", b), ("output", sums)):
+                await client.register(name, memory.key, size)
+            inputs = {name: Shared(At(f"input_{name}", size), "FP32", (BATCH, 4)) for name in ("a", "b")}
+            await client.infer(MODEL, inputs, {"sum": At("output", size)})
+            await unregister_all(server, wire)
+            assert await client.status() == {}
+        assert sums.read() == np.full((BATCH, 4), 2, np.float32).tobytes()

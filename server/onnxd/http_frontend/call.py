@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from onnxd.errors import ServerError
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -45,6 +47,8 @@ class Call:
     trace_id: str = ""
     error: str = ""
     """What went wrong, where the answer is not a refusal of the boundary's; for the access log."""
+    error_kind: type[ServerError] | None = None
+    """Its class, to be counted. Not the error itself: that has frames, and they have this."""
 
 
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]

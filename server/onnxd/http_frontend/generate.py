@@ -62,7 +62,7 @@ class GenerateHandlers:
         except ServerError as error:
             if not queued:
                 raise
-            call.error = error.message
+            call.error, call.error_kind = error.message, type(error)
             response = response_to(error)
             response.body = encode_error_event(error.message)
             response.headers.update(_EVENT_HEADERS)

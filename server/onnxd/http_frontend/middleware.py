@@ -44,6 +44,8 @@ class Boundary:
             admitted = self._admit(call)
             if isinstance(admitted, Route):
                 response = await admitted.handler(call)
+                if call.error_kind is not None:
+                    self._refusals.count(call.error_kind)
             else:
                 self._refusals.count(NotFound if admitted.status == 404 else NotSupported)
                 response = admitted
