@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-_ROW = re.compile(r"(?:^test_|\[)(?:([A-HKSW]\d+)|row[-_](\d+))(?![A-Za-z0-9])")
+_ROW = re.compile(r"(?:^test_|\[(?:(?:HTTP|HTTP-aio|gRPC)-)?)(?:([A-HKSW]\d+)|row[-_](\d+))(?![A-Za-z0-9])")
 _NOT_RUN = ("skip", "skipif", "xfail")
 
 
@@ -29,7 +29,7 @@ class Collector:
 def rows(names: list[str]) -> Iterator[str]:
     """The rows that these tests stand for: `C8`, or `21` of the protocol's table."""
     for name in names:
-        # The name itself, and then each case id of a parametrized test: `[gRPC-C8-...]`.
+        # The name itself, and then the case's id, behind that of the wire if there is one: `[gRPC-C8-...]`.
         for letter, number in _ROW.findall(name):
             yield letter or number
 

@@ -31,6 +31,7 @@ BAD_INPUTS: Final = {
     "shared memory": numbered("F", *range(1, 11), *range(12, 16)),
     "gRPC": numbered("G", *range(1, 10), 11, 12, 14, 15, 16),
     # Not yet: 39 (decoupled models), 40 to 42 (sequences), 49 (restricted operations).
+    "loads": numbered("H", *range(1, 12)),
     "the protocol's invalid inputs": {str(row) for row in range(1, 51)} - {"39", "40", "41", "42", "49"},
 }
 """The rows that must have a test, by table. Numbers that a table does not have are left out."""
@@ -51,8 +52,14 @@ def test_every_row_has_a_test(tested: set[str], table: str) -> None:
 
 
 def test_a_test_stands_for_the_row_that_its_name_begins_with() -> None:
-    names = ["test_x[C8-text in FP32]", "test_x[row-21-batch]", "test_A12_chunks", "test_row_43_queue"]
-    assert list(rows(names)) == ["C8", "21", "A12", "43"]
+    names = [
+        "test_x[C8-text in FP32]",
+        "test_x[HTTP-aio-H7-files]",
+        "test_x[row-21-batch]",
+        "test_A12_chunks",
+        "test_row_43_queue",
+    ]
+    assert list(rows(names)) == ["C8", "H7", "21", "A12", "43"]
 
 
 def test_other_names_stand_for_nothing() -> None:

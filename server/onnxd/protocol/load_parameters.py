@@ -59,9 +59,9 @@ def load_override(
     paths = {name: _path(name) for name in parameters if name != CONFIG}
     if len(paths) > MAX_FILES:
         raise MalformedPayload(f"a load brings at most {MAX_FILES} files, got {len(paths)}")
-    config = parameters.get(CONFIG)
-    if config is None:
+    if CONFIG not in parameters:
         raise MalformedPayload(f"load parameter {show(min(paths))} needs the parameter '{CONFIG}' beside it")
+    config = parameters[CONFIG]
     if not isinstance(config, str):
         raise MalformedPayload(f"load parameter '{CONFIG}': expected text, got {show(config)}")
     for name in paths:

@@ -156,6 +156,8 @@ class DocumentType(Generic[T]):
             return f"text such as '{schema['examples'][0]}'"
         if kind == "string" and schema.get("minLength"):
             return "text that is not empty"
+        if kind == "object" and "maxProperties" in schema:
+            return f"a mapping of at most {schema['maxProperties']} keys"
         return {"string": "text", "boolean": "true or false", "object": "a mapping"}.get(
             str(kind), "another value"
         )
@@ -212,7 +214,7 @@ def _got(document: Document, loc: Loc, value: Any) -> str:
         case None:
             return "nothing"
         case dict():
-            return "a mapping"
+            return f"a mapping of {len(value)}"
         case list():
             return f"a list of {len(value)}"
         case str():

@@ -104,6 +104,31 @@ def test_faulty_settings_are_a_mistake(tmp_path: Path) -> None:
     assert f"{file}:1:1: trail: unknown key; did you mean trial?" in result.stderr
 
 
+def test_what_of_a_config_pbtxt_has_no_effect_is_a_note_with_its_place(tmp_path: Path) -> None:
+    _write(tmp_path / "triton" / "1" / "model.onnx", graphs.identity())
+    _write(tmp_path / "triton" / "config.pbtxt", b"max_batch_size: 8\nresponse_cache { enable: true }\n")
+    _write(tmp_path / "both" / "1" / "model.onnx", graphs.identity())
+    _write(tmp_path / "both" / "config.pbtxt", b"max_batch_size: 8\n")
+    _write(tmp_path / "both" / "config.yaml", b"max_batch_size: 4\n")
+    _write(tmp_path / "torn" / "1" / "model.onnx", graphs.identity())
+    _write(tmp_path / "torn" / "config.pbtxt", b"max_batch_size: many\n")
+
+    result = check(str(tmp_path))
+
+    assert result.exit_code == 1
+    place = tmp_path / "triton" / "config.pbtxt"
+    assert (
+        f"note: {place}:2:18: response_cache.enable: has no effect: answers are not cached\n" in result.stdout
+    )
+    unread = tmp_path / "both" / "config.pbtxt"
+    assert (
+        f"note: {unread} is not read, because there is a config.yaml; remove one of the two\n"
+        in result.stdout
+    )
+    assert f"{tmp_path / 'torn' / 'config.pbtxt'}:1:17: couldn't parse integer: many" in result.stdout
+    assert result.stdout.endswith("3 checked, 1 at fault.\n")
+
+
 def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)

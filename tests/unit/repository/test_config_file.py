@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from onnxd.errors import LoadFailed
-from onnxd.repository.config import InputConfig, ModelConfig, OutputConfig
+from onnxd.repository.config import InputConfig, ModelConfig, OutputConfig, WarmupInput, WarmupSample
 from onnxd.repository.config_file import BARE, parse_model_config, read_model_config
 from onnxd.repository.version_policy import VersionPolicy
 from onnxd.runtime.session_config import SessionConfig
@@ -49,9 +49,11 @@ def test_a_config_with_every_key_is_read_into_plain_values() -> None:
         instances: 2
         session: {intra_op_threads: 3, inter_op_threads: 2, execution_mode: parallel,
                   graph_optimization: basic, options: {session.set_denormal_as_zero: "1"}}
-        batching: {max_queue_delay: 5ms, max_queue_size: 9, max_queue_bytes: 1MiB, default_timeout: 2s}
+        batching: {max_queue_delay: 5ms, max_queue_size: 9, max_queue_bytes: 1MiB, default_timeout: 2s,
+                   allow_timeout_override: false}
         versions: [3, 1]
-        warmup: {batch_sizes: [1, 32]}
+        warmup: {batch_sizes: [1, 32], samples: [{count: 2, inputs: {image: {shape: [9, 64], fill: random}}}]}
+        parameters: {owner: somebody}
         """.replace("\n        ", "\n")
     )
     assert config.inputs == (
@@ -62,7 +64,9 @@ def test_a_config_with_every_key_is_read_into_plain_values() -> None:
     assert config.label_files == {"scores": "labels.txt"}
     assert config.versions == VersionPolicy(latest=None, only=(1, 3))
     assert config.warmup.batch_sizes == (1, 32)
-    assert config.batching.policy() == BatchPolicy(0.005, 9, 2**20, 2.0)
+    assert config.warmup.samples == (WarmupSample({"image": WarmupInput((9, 64), fill="random")}, count=2),)
+    assert config.parameters == {"owner": "somebody"}
+    assert config.batching.policy() == BatchPolicy(0.005, 9, 2**20, 2.0, allow_timeout_override=False)
     assert config.session_config() == SessionConfig(
         providers=({"CUDAExecutionProvider": {"device_id": 1, "use_tf32": False}}, "CPUExecutionProvider"),
         require_provider="CUDAExecutionProvider",
@@ -125,7 +129,7 @@ def test_a_rule_is_not_checked_against_a_key_that_is_faulty_itself() -> None:
         ("instances: [1]", "expected an integer from 1 to 64, got a list of 1"),
         ("description: no", "expected text, got no, which YAML reads as false; put it in quotes"),
         ("description: 1.10", "expected text, got 1.10; put it in quotes"),
-        ("inputs: {name: x}", "inputs: expected a list, got a mapping"),
+        ("inputs: {name: x}", "inputs: expected a list, got a mapping of 1"),
         ("inputs: [x]", "inputs[0]: expected a mapping, got 'x'"),
         ("inputs: [{shape: [1]}]", "inputs[0].name: this key is missing"),
         ("inputs: [{name: ''}]", "expected text that is not empty, got ''"),
@@ -183,6 +187,23 @@ def test_a_file_name_that_could_lead_out_of_the_directory_is_refused(name: str, 
         ),
         ("outputs: [{name: x}, {name: x}]", "outputs[1].name: x is listed twice, first as outputs[0]"),
         ("providers: [A, {A: {}}]", "providers[1]: A is listed twice"),
+        (
+            "inputs: [{name: x, reshape: [2]}]",
+            "inputs[0].reshape: needs shape: state the shape that clients see",
+        ),
+        (
+            "outputs: [{name: x, shape: [4], reshape: [3]}]",
+            "outputs[0].reshape: [4] and [3] differ in the number of elements: 4 and 3",
+        ),
+        (
+            "max_batch_size: 4\nbatching: {dynamic: false, max_queue_delay: 1ms}",
+            "batching.max_queue_delay: needs batching.dynamic",
+        ),
+        (
+            "max_batch_size: 4\nwarmup: {samples: [{batch_size: 5}]}",
+            "warmup.samples[0].batch_size: 5 rows are more than max_batch_size, which is 4",
+        ),
+        ("warmup: {samples: [{batch_size: 2}]}", "2 rows are more than max_batch_size, which is 0"),
         (
             "require_provider: CUDAExecutionProvider",
             "CUDAExecutionProvider is not among providers (CPUExecutionProvider)",

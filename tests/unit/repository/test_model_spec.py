@@ -189,3 +189,38 @@ def test_without_a_config_file_no_place_is_named() -> None:
     with pytest.raises(LoadFailed) as caught:
         merge("m", 1, BARE, graph)
     assert caught.value.message.startswith("the graph does not say")
+
+
+# Reshape.
+
+
+def test_a_reshaped_tensor_has_the_clients_shape_and_the_graphs() -> None:
+    graph = GraphSpec((GraphTensor("x", FP32, (-1, 2, -1)),), (GraphTensor("y", FP32, (-1, 10)),))
+    spec = spec_of(
+        "max_batch_size: 2\n"
+        "inputs: [{name: x, shape: [1, 2, -1], reshape: [2, -1]}]\n"
+        "outputs: [{name: y, shape: [5, 2], reshape: [10]}]",
+        graph,
+    )
+    assert spec.inputs == (TensorSpec("x", FP32, (1, 2, -1), reshape=(2, -1)),)
+    assert spec.outputs == (TensorSpec("y", FP32, (5, 2), reshape=(10,)),)
+
+
+def test_a_reshape_that_the_graph_does_not_have_is_refused_where_it_stands() -> None:
+    problem = problem_of("max_batch_size: 2\ninputs: [{name: image, shape: [8, 8], reshape: [8, 8]}]")
+    assert problem.startswith(
+        "config.yaml:2:48: inputs[0].reshape: config.yaml says [8, 8], the graph says [64]"
+    )
+
+
+def test_a_shape_of_ones_is_taken_for_a_scalar() -> None:
+    graph = GraphSpec((GraphTensor("x", FP32, ()),), (GraphTensor("y", FP32, ()),))
+    spec = spec_of("inputs: [{name: x, shape: [1]}]\noutputs: [{name: y, shape: [1, 1]}]", graph)
+    assert spec.inputs == (TensorSpec("x", FP32, (1,), reshape=()),)
+    assert spec.outputs == (TensorSpec("y", FP32, (1, 1), reshape=()),)
+
+
+def test_inputs_are_in_the_configs_order_when_it_lists_them_all() -> None:
+    graph = GraphSpec((IMAGE, GraphTensor("mask", FP32, (-1,))), (SCORES,), (SCALE,))
+    text = "inputs: [{name: scale, optional: true}, {name: mask}, {name: image}]"
+    assert [tensor.name for tensor in spec_of(text, graph).inputs] == ["scale", "mask", "image"]

@@ -372,3 +372,39 @@ def test_the_default_state_directory(
     monkeypatch.setenv("XDG_STATE_HOME", configured)
 
     assert default_state_dir() == Path(expected or "/home/ada/.local/state/onnxd")
+
+
+def test_files_from_the_network_are_kept_like_copies(store: SnapshotStore, state_dir: Path) -> None:
+    stored = store.put("it", {"model.onnx": b"graph", "a.bin": b""})
+    assert {path.name: path.read_bytes() for path in stored.path.iterdir()} == {
+        "model.onnx": b"graph",
+        "a.bin": b"",
+    }
+    assert stored.size_bytes == 5
+    assert all(path.stat().st_mode & 0o777 == 0o400 for path in stored.path.iterdir())
+    store.release(stored)
+    assert kept(state_dir) == []
+
+
+def test_files_from_the_network_and_copies_of_the_same_content_are_one(
+    root: Path, store: SnapshotStore, state_dir: Path
+) -> None:
+    put(root / "digits/1/model.onnx", b"graph")
+    put(root / "digits/1/a.bin", b"weights")
+    taken = store.take(digits(root), 1)
+    given = store.put("it", {"model.onnx": b"graph", "a.bin": b"weights"})
+    assert taken == given
+    store.release(taken)
+    assert kept(state_dir) == [given.digest]
+
+
+def test_a_full_disk_refuses_files_from_the_network_and_keeps_nothing(
+    store: SnapshotStore, state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(LoadFailed, match="it cannot be written into the server's state directory: No space"):
+        store.put("it", {"model.onnx": b"graph"})
+    assert kept(state_dir) == []

@@ -1,7 +1,9 @@
 """The runs before a model is READY."""
 
-from onnxd.repository.config import WarmupSection
-from onnxd.repository.warmup import plan_warmup
+import pytest
+
+from onnxd.repository.config import WarmupInput, WarmupSample, WarmupSection
+from onnxd.repository.warmup import UnfitSample, plan_warmup
 from onnxd.runtime.blank import Blank
 from onnxd.tensors import Datatype, ModelSpec, TensorSpec
 
@@ -45,3 +47,46 @@ def test_runs_that_the_config_asks_for_are_no_guess() -> None:
 
 def test_optional_inputs_are_left_to_their_defaults() -> None:
     assert plan_warmup(spec(IMAGE, SCALE), WarmupSection()).runs[0].keys() == {"image"}
+
+
+def test_samples_are_run_with_what_they_say_and_zeros_for_the_rest() -> None:
+    sample = WarmupSample({"sound": WarmupInput((5, 8), fill="random")}, batch_size=3, count=7)
+    plan = plan_warmup(spec(SOUND, IMAGE, SCALE, max_batch_size=4), WarmupSection(samples=(sample,)))
+    assert plan.runs == (
+        {
+            "sound": Blank(Datatype.FP32, (3, 5, 8), random=True),
+            "image": Blank(Datatype.FP32, (3, 64)),
+        },
+    )
+    assert (plan.counts, plan.guessed) == ((7,), False)
+
+
+def test_samples_follow_the_stated_batch_sizes() -> None:
+    plan = plan_warmup(spec(IMAGE, max_batch_size=4), WarmupSection((2,), (WarmupSample(batch_size=3),)))
+    assert [run["image"].shape[0] for run in plan.runs] == [2, 3]
+
+
+def test_what_is_run_has_the_graphs_shapes() -> None:
+    tensor = TensorSpec("x", Datatype.INT32, (-1, 3), reshape=(-1, 3, 1))
+    scalar = TensorSpec("s", Datatype.FP32, (1,), reshape=())
+    sample = WarmupSample({"x": WarmupInput((5, 3)), "s": WarmupInput((1,))})
+    plan = plan_warmup(spec(tensor, scalar), WarmupSection(samples=(sample,)))
+    assert plan.runs == ({"x": Blank(Datatype.INT32, (5, 3, 1)), "s": Blank(Datatype.FP32, ())},)
+    (blank,) = plan_warmup(spec(tensor), WarmupSection()).runs
+    assert blank == {"x": Blank(Datatype.INT32, (1, 3, 1))}
+
+
+@pytest.mark.parametrize(
+    ("stated", "text"),
+    [
+        ({"z": WarmupInput((1,))}, "the model has no input 'z'; it has 'image'"),
+        ({"image": WarmupInput((64,), Datatype.INT8)}, "input 'image' is FP32, not INT8"),
+        ({"image": WarmupInput((63,))}, "input 'image' takes shape [64], got [63]"),
+        ({"image": WarmupInput((64, 1))}, "input 'image' takes shape [64], got [64,1]"),
+    ],
+)
+def test_a_sample_that_the_model_does_not_take_is_refused(stated: dict[str, WarmupInput], text: str) -> None:
+    with pytest.raises(UnfitSample) as caught:
+        plan_warmup(spec(IMAGE), WarmupSection(samples=(WarmupSample(stated),)))
+    assert caught.value.text == text
+    assert caught.value.loc[:4] == ("warmup", "samples", 0, "inputs")

@@ -228,3 +228,5 @@ def test_every_choice_of_mode_and_optimization_builds(tmp_path: Path) -> None:
     session = opened(tmp_path, graphs.mlp(), parallel)
     assert session.on_cpu
     assert session.run({"x": ones(3, 784)})["y"].shape == (3, 10)
+    frugal = opened(tmp_path, graphs.mlp(), SessionConfig(memory_arena=False, memory_pattern=False))
+    assert frugal.run({"x": ones(3, 784)})["y"].shape == (3, 10)

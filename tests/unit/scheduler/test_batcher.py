@@ -185,6 +185,19 @@ async def test_a_queue_timeout_is_the_server_being_busy_not_the_callers_deadline
         await result(late)
 
 
+async def test_where_timeouts_are_the_models_a_requests_own_counts_for_nothing() -> None:
+    scene = Scene(policy=BatchPolicy(default_timeout=0.2, allow_timeout_override=False))
+    await scene.send()
+    scene.clock.turn()
+    hasty, patient = await scene.send(queue_timeout_s=0.1), await scene.send(queue_timeout_s=9.0)
+    scene.clock.advance(0.15)
+    assert not hasty.done()
+    scene.clock.advance(0.05)
+    for late in (hasty, patient):
+        with pytest.raises(QueueTimeout):
+            await result(late)
+
+
 async def test_a_queue_timeout_says_nothing_of_a_run_in_progress() -> None:
     scene = Scene()
     slow = await scene.send(queue_timeout_s=0.2, deadline_s=5.0)

@@ -71,7 +71,7 @@ def _put_count(sheet: Sheet, chosen: list[tuple[int, Group]]) -> None:
 def _device(sheet: Sheet, chosen: list[tuple[int, Group]], gpus: int) -> int:
     """The one GPU that is used."""
     listed = sorted({number for _, group in chosen for number in group.gpus})
-    everywhere = any(not group.gpus for _, group in chosen)
+    everywhere = not chosen or any(not group.gpus for _, group in chosen)
     device = listed[0] if listed else 0
     if len(listed) > 1 or (everywhere and gpus > 1):
         at = (*_AT, chosen[0][0], "gpus") if chosen else _AT

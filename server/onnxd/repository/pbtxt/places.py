@@ -40,6 +40,8 @@ class _LostError(Exception):
 class _Walk:
     def __init__(self, text: str) -> None:
         self.places: dict[Loc, Node] = {}
+        self._seen: list[Loc] = []
+        """The values in the text's order: those of an entry are the last ones when it ends."""
         self._tokens = _tokens(text)
         self._next = next(self._tokens, None)
         self._lines = [0, *(match.end() for match in re.finditer("\n", text))]
@@ -72,6 +74,8 @@ class _Walk:
             here = (*here, number)
         kind, text, offset = self._take()
         value = self._position(offset)
+        inside = len(self._seen)
+        self._seen.append(here)
         self.places[here] = Node(start if not field.is_repeated else value, value, text)
         if field.message_type is not None:
             if text not in _CLOSING:
@@ -81,18 +85,18 @@ class _Walk:
                 raise _LostError
             self._take()
             if field.message_type.GetOptions().map_entry:
-                self._name_entry(here)
+                self._name_entry(here, self._seen[inside:])
         elif kind == "text":
             while self._next is not None and self._next[0] == "text":  # neighbours are one string
                 self._take()
 
-    def _name_entry(self, here: Loc) -> None:
+    def _name_entry(self, here: Loc, inside: list[Loc]) -> None:
         """`parameters { key: "a" value { ... } }` is the place of parameters.a; a lone text stands for it."""
         key = self.places.get((*here, "key"))
         if key is None or "\\" in key.text:
             return
         named: Loc = (*here[:-1], key.text.strip("\"'"))
-        for loc in [loc for loc in self.places if loc[: len(here)] == here]:
+        for loc in inside:
             rest = loc[len(here) :]
             if rest[:1] != ("key",):
                 self.places[(*named, *(rest[1:] if rest[:1] == ("value",) else rest))] = self.places[loc]

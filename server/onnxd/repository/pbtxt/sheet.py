@@ -2,12 +2,13 @@
 
 import itertools
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from onnxd.repository.document import Document, Fault, Loc, Node, Position
 from onnxd.repository.pbtxt.text import Stated
 
-_NOWHERE = Node(Position(0, 0), Position(0, 0))
+_MOST_WARNINGS: Final = 50
+_NOWHERE: Final = Node(Position(0, 0), Position(0, 0))
 
 
 class Sheet:
@@ -42,7 +43,12 @@ class Sheet:
         self._warnings.append(Fault(self._node(at).start, at, text))
 
     def warnings(self) -> tuple[str, ...]:
-        return tuple(self.document.render([fault]) for fault in sorted(self._warnings, key=_position))
+        """A line each, in the file's order; not more than anybody reads."""
+        ordered = sorted(self._warnings, key=lambda fault: fault.position)
+        lines = [self.document.render([fault]) for fault in ordered[:_MOST_WARNINGS]]
+        if len(ordered) > _MOST_WARNINGS:
+            lines.append(f"{self.document.source}: and {len(ordered) - _MOST_WARNINGS} more without effect")
+        return tuple(lines)
 
     def call(self, names: Iterable[tuple[Loc, Loc]]) -> None:
         """What the message calls places of config.yaml that it leaves out."""
@@ -67,7 +73,3 @@ class Sheet:
             if (node := self._places.get(at[:length])) is not None:
                 return node
         return Node(Position(1, 1), Position(1, 1)) if self._places else _NOWHERE
-
-
-def _position(fault: Fault) -> Position:
-    return fault.position

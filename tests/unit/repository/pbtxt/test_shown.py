@@ -1,0 +1,192 @@
+"""The configuration that clients are shown: in Triton's form, whichever file the model was read from."""
+
+from typing import Any
+
+from onnxd.protocol.config_document import config_document
+from onnxd.repository.config import ModelConfig
+from onnxd.repository.config_file import parse_model_config
+from onnxd.repository.model_spec import merge
+from onnxd.repository.pbtxt.shown import as_triton
+from onnxd.repository.pbtxt.text import parse_text
+from onnxd.repository.pbtxt.translation import translate
+from onnxd.runtime.graph import GraphSpec, GraphTensor
+from onnxd.tensors import Datatype
+
+GRAPH = GraphSpec(
+    (GraphTensor("x", Datatype.FP32, (-1, 4)), GraphTensor("flag", Datatype.BYTES, (-1,))),
+    (GraphTensor("y", Datatype.FP32, (-1, 10)),),
+)
+
+
+def shown(text: str, *, pbtxt: bool = False, on_cpu: bool = True) -> dict[str, Any]:
+    if pbtxt:
+        loaded = translate(parse_text(text.encode(), "config.pbtxt"), "m", gpus=0)
+    else:
+        loaded = parse_model_config(text.encode())
+    spec = merge("m", 1, loaded, GRAPH, {"y": ["a"] * 10})
+    return config_document(as_triton(spec, loaded.config, loaded.stated, on_cpu=on_cpu))
+
+
+def test_a_bare_model_shows_what_serves() -> None:
+    assert shown("") == {
+        "name": "m",
+        "platform": "onnxruntime_onnx",
+        "version_policy": {"latest": {"num_versions": 1}},
+        "max_batch_size": 0,
+        "input": [_input("x", "TYPE_FP32", [-1, 4]), _input("flag", "TYPE_STRING", [-1])],
+        "output": [_output("y", "TYPE_FP32", [-1, 10])],
+        "instance_group": [_group()],
+        "default_model_filename": "model.onnx",
+        "cc_model_filenames": {},
+        "metric_tags": {},
+        "parameters": {},
+        "model_warmup": [],
+        "backend": "onnxruntime",
+        "batch_input": [],
+        "batch_output": [],
+        "runtime": "",
+    }
+
+
+def test_a_batched_model_shows_its_queue_and_rows_that_are_scalars_as_reshaped() -> None:
+    document = shown(
+        """
+        max_batch_size: 8
+        outputs: [{name: y, labels: labels.txt}]
+        batching: {max_queue_delay: 500us, max_queue_size: 9, default_timeout: 2s}
+        versions: all
+        """
+    )
+    assert document["dynamic_batching"] == {
+        "preferred_batch_size": [8],
+        "max_queue_delay_microseconds": 500,
+        "preserve_ordering": False,
+        "priority_levels": 0,
+        "default_priority_level": 0,
+        "default_queue_policy": {
+            "timeout_action": "REJECT",
+            "default_timeout_microseconds": 2_000_000,
+            "allow_timeout_override": True,
+            "max_queue_size": 9,
+        },
+        "priority_queue_policy": {},
+    }
+    assert document["input"][1] == {**_input("flag", "TYPE_STRING", [1]), "reshape": {"shape": []}}
+    assert document["output"][0]["label_filename"] == "labels.txt"
+    assert document["version_policy"] == {"all": {}}
+
+
+def test_dynamic_batching_is_there_only_when_requests_are_put_together() -> None:
+    traps = {
+        "dynamic_batching",
+        "sequence_batching",
+        "ensemble_scheduling",
+        "model_transaction_policy",
+        "response_cache",
+    }
+    assert not traps & shown("").keys()
+    assert not traps & shown("{max_batch_size: 8, batching: {dynamic: false}}").keys()
+    assert traps & shown("max_batch_size: 8").keys() == {"dynamic_batching"}
+
+
+def test_what_a_config_yaml_says_of_the_session_is_shown_as_triton_would_have_it() -> None:
+    document = shown(
+        """
+        instances: 2
+        providers: [{TensorrtExecutionProvider: {trt_fp16_enable: true}}, CPUExecutionProvider]
+        session:
+          {graph_optimization: basic, intra_op_threads: 3, execution_mode: parallel, memory_arena: false}
+        warmup: {samples: [{count: 2, inputs: {x: {shape: [3, 4], datatype: FP32, fill: random}}}]}
+        parameters: {mine: text}
+        versions: [1, 3]
+        """,
+        on_cpu=False,
+    )
+    assert document["optimization"]["graph"] == {"level": -1}
+    accelerators = document["optimization"]["execution_accelerators"]["gpu_execution_accelerator"]
+    assert accelerators == [{"name": "tensorrt", "parameters": {"trt_fp16_enable": "True"}}]
+    assert document["parameters"] == {
+        "enable_mem_arena": {"string_value": "0"},
+        "execution_mode": {"string_value": "1"},
+        "intra_op_thread_count": {"string_value": "3"},
+        "mine": {"string_value": "text"},
+    }
+    (sample,) = document["model_warmup"]
+    assert (sample["batch_size"], sample["count"]) == (1, 2)
+    assert sample["inputs"]["x"] == {"data_type": "TYPE_FP32", "dims": [3, 4], "random_data": True}
+    assert document["instance_group"] == [{**_group(), "count": 2, "kind": "KIND_GPU"}]
+    assert document["version_policy"] == {"specific": {"versions": [1, 3]}}
+
+
+def test_what_a_config_pbtxt_says_is_shown_as_it_says_it() -> None:
+    document = shown(
+        """
+        max_batch_size: 8
+        dynamic_batching {
+            preferred_batch_size: [4] priority_levels: 2 default_queue_policy { max_queue_size: 7 }
+        }
+        instance_group [ { count: 2 kind: KIND_CPU }, { name: "own" kind: KIND_CPU host_policy: "p" } ]
+        metric_tags { key: "team" value: "a" }
+        optimization { cuda { graphs: true } }
+        model_transaction_policy { }
+        """,
+        pbtxt=True,
+    )
+    dynamic = document["dynamic_batching"]
+    assert (dynamic["preferred_batch_size"], dynamic["priority_levels"]) == ([4], 2)
+    assert dynamic["default_queue_policy"] == {
+        "timeout_action": "REJECT",
+        "default_timeout_microseconds": 0,
+        "allow_timeout_override": False,
+        "max_queue_size": 7,
+    }
+    names = [(group["name"], group["count"]) for group in document["instance_group"]]
+    assert names == [("m_0", 2), ("own", 1)]
+    assert document["metric_tags"] == {"team": "a"}
+    assert document["optimization"]["cuda"]["graphs"] is True
+    assert document["model_transaction_policy"] == {"decoupled": False}
+
+
+def test_showing_changes_nothing_of_what_was_stated() -> None:
+    loaded = translate(parse_text(b"max_batch_size: 8", "config.pbtxt"), "m", gpus=0)
+    assert loaded.stated is not None
+    before = loaded.stated.SerializeToString()
+    as_triton(merge("m", 1, loaded, GRAPH), ModelConfig(max_batch_size=8), loaded.stated, on_cpu=True)
+    assert loaded.stated.SerializeToString() == before
+
+
+def _input(name: str, data_type: str, dims: list[int]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "data_type": data_type,
+        "format": "FORMAT_NONE",
+        "dims": dims,
+        "is_shape_tensor": False,
+        "allow_ragged_batch": False,
+        "optional": False,
+        "is_non_linear_format_io": False,
+    }
+
+
+def _output(name: str, data_type: str, dims: list[int]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "data_type": data_type,
+        "dims": dims,
+        "label_filename": "",
+        "is_shape_tensor": False,
+        "is_non_linear_format_io": False,
+    }
+
+
+def _group() -> dict[str, Any]:
+    return {
+        "name": "m",
+        "count": 1,
+        "gpus": [],
+        "kind": "KIND_CPU",
+        "profile": [],
+        "passive": False,
+        "secondary_devices": [],
+        "host_policy": "",
+    }
