@@ -24,8 +24,7 @@ BAD_INPUTS: Final = {
     "binary tensors": numbered("D", *range(1, 10)),
     # Not yet: E9 (a run that kills its process), E11 to E15 (memory, batches with a bad request in them).
     "shapes and semantics": numbered("E", *range(1, 8), 10),
-    # Not yet: H4 and H7 to H11, overrides of config and files.
-    "load and unload": numbered("H", 1, 2, 3, 5, 6),
+    "load and unload": numbered("H", *range(1, 12)),
     "settings": numbered("K", 1, 2, 4) | {"W12"},
     "faults under load": {"S3"},
     "shared memory": numbered("F", *range(1, 11), *range(12, 16)),
