@@ -1,7 +1,6 @@
 """What a load with a config and files of its own does, and how it is undone."""
 
 import asyncio
-import contextlib
 import json
 import shutil
 from typing import Any, Final
@@ -156,11 +155,11 @@ async def test_nothing_of_it_stays_in_the_state_directory(client: Client, server
     graph = row_constant(12345)
 
     def kept() -> bool:
-        for path in (server.repository.parent / "state").rglob("model.onnx"):
-            with contextlib.suppress(FileNotFoundError):  # what is found may be on its way out
-                if path.read_bytes() == graph:
-                    return True
-        return False
+        state = server.repository.parent / "state"
+        try:
+            return any(path.read_bytes() == graph for path in state.rglob("model.onnx"))
+        except FileNotFoundError:  # something is on its way out: look again
+            return True
 
     await client.load("passing", config=BATCHED, files={"file:1/model.onnx": graph})
     assert kept()
