@@ -8,15 +8,12 @@ Nothing below knows the settings as a whole; each part is given its own.
 
 import asyncio
 import platform
-import signal
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Final
 
 import structlog
-import uvloop
 
 from onnxd.grpc_frontend.control import ControlCalls
 from onnxd.grpc_frontend.infer import InferCalls
@@ -26,18 +23,17 @@ from onnxd.grpc_frontend.server import GrpcFrontend
 from onnxd.http_frontend.metrics import MetricsListener
 from onnxd.http_frontend.server import HttpFrontend
 from onnxd.inference import InferenceService
-from onnxd.repository.catalog import Catalog, IndexEntry, ModelState
+from onnxd.repository.catalog import Catalog
 from onnxd.repository.lifecycle import Lifecycle
 from onnxd.repository.loader import Loader
 from onnxd.repository.store import SnapshotStore, default_state_dir
-from onnxd.runtime.memory import calm_collector
-from onnxd.runtime.ort import check_distributions, onnxruntime
+from onnxd.runtime.ort import onnxruntime
 from onnxd.runtime.threads import cpu_budget
 from onnxd.runtime.trial import TrialRoom
 from onnxd.settings.server_settings import ServerSettings
 from onnxd.shared_memory.service import SharedMemory
 from onnxd.telemetry.log_settings import LogSettings
-from onnxd.telemetry.logs import log_settings, logging_to_stderr
+from onnxd.telemetry.logs import log_settings
 from onnxd.telemetry.metrics import Metrics
 from onnxd.telemetry.observation import Observation
 from onnxd.telemetry.refusals import Refusals
@@ -147,31 +143,6 @@ def observe(
     )
 
 
-async def serve(settings: ServerSettings, show: Callable[[str], None], log: LogSettings) -> None:
-    """Serve until SIGTERM or SIGINT, then drain. A second signal ends the process at once.
-
-    `show` is given the banner once the server is ready.
-    """
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _on_signal, number, stopping)
-    async with AsyncExitStack() as resources:
-        server = await open_server(settings, resources, log)
-        _log.info(
-            "listening",
-            http=f"http://{settings.host}:{server.http.port}",
-            grpc=f"{settings.host}:{server.grpc.port}",
-        )
-        if await _either(server.lifecycle.started, stopping):
-            server.inference.open()
-            await server.grpc.announce(serving=True)
-            _log.info("ready")
-            show(banner(settings, server, await server.lifecycle.index()))
-            await stopping.wait()
-        await drain(settings, server)
-
-
 async def drain(settings: ServerSettings, server: Server) -> None:
     """Not ready at once; then linger, so that balancers notice; then refuse, and let what runs finish."""
     _log.info("draining", in_flight=server.inference.in_flight)
@@ -183,52 +154,3 @@ async def drain(settings: ServerSettings, server: Server) -> None:
         stops.create_task(server.grpc.stop(settings.drain.grace))
         stops.create_task(server.http.stop(settings.drain.grace))
     server.inference.stop()
-
-
-def banner(settings: ServerSettings, server: Server, index: tuple[IndexEntry, ...]) -> str:
-    """What was loaded, where it listens, and the next command to try."""
-    lines = [f"  HTTP   http://{settings.host}:{server.http.port}"]
-    lines.append(f"  gRPC   {settings.host}:{server.grpc.port}")
-    if server.metrics is not None:
-        lines.append(f"  scrape http://{settings.host}:{server.metrics.port or server.http.port}/metrics")
-    for entry in index:
-        name = entry.name if entry.version is None else f"{entry.name} version {entry.version}"
-        state = entry.state.value if entry.state is not None else "not loaded"
-        lines.append(f"  {state:<12}{name}" + (f": {entry.reason}" if entry.reason else ""))
-    ready = [entry.name for entry in index if entry.state is ModelState.READY]
-    if ready:
-        lines.append(f"  try    curl http://{settings.host}:{server.http.port}/v2/models/{ready[0]}")
-    else:
-        lines.append(f"  serve  a model: put it into {settings.model_repository[0]}/NAME/1/model.onnx")
-    return "\n".join(lines)
-
-
-def run(settings: ServerSettings, show: Callable[[str], None]) -> int:
-    """Run the server; the exit code is 0 after a drain. Raises as `open_server` does."""
-    check_distributions()
-    calm_collector()
-    log = log_settings(settings.log)
-    with (
-        logging_to_stderr(settings.log, settings=log),
-        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-    ):
-        runner.run(serve(settings, show, log))
-    return 0
-
-
-def _on_signal(number: int, stopping: asyncio.Event) -> None:
-    if stopping.is_set():
-        # The operator said it twice: end as the signal would have.
-        signal.signal(number, signal.SIG_DFL)
-        signal.raise_signal(number)
-    stopping.set()
-
-
-async def _either(wanted: asyncio.Event, stopping: asyncio.Event) -> bool:
-    """Wait for one of them; whether it is `wanted`."""
-    async with asyncio.TaskGroup() as waits:
-        tasks = [waits.create_task(event.wait()) for event in (wanted, stopping)]
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
-    return not stopping.is_set()

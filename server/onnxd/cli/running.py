@@ -1,0 +1,93 @@
+"""`onnxd serve` from the open parts to the exit code: signals, banner, drain."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+import structlog
+import uvloop
+
+from onnxd.app import Server, drain, open_server
+from onnxd.repository.catalog import IndexEntry, ModelState
+from onnxd.runtime.memory import calm_collector
+from onnxd.runtime.ort import check_distributions
+from onnxd.settings.server_settings import ServerSettings
+from onnxd.telemetry.log_settings import LogSettings
+from onnxd.telemetry.logs import log_settings, logging_to_stderr
+
+_log = structlog.get_logger(__name__)
+
+
+def run(settings: ServerSettings, show: Callable[[str], None]) -> int:
+    """Run the server; the exit code is 0 after a drain. Raises as `open_server` does."""
+    check_distributions()
+    calm_collector()
+    log = log_settings(settings.log)
+    with (
+        logging_to_stderr(settings.log, settings=log),
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        runner.run(serve(settings, show, log))
+    return 0
+
+
+async def serve(settings: ServerSettings, show: Callable[[str], None], log: LogSettings) -> None:
+    """Serve until SIGTERM or SIGINT, then drain. A second signal ends the process at once.
+
+    `show` is given the banner once the server is ready.
+    """
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _on_signal, number, stopping)
+    async with AsyncExitStack() as resources:
+        server = await open_server(settings, resources, log)
+        _log.info(
+            "listening",
+            http=f"http://{settings.host}:{server.http.port}",
+            grpc=f"{settings.host}:{server.grpc.port}",
+        )
+        if await _either(server.lifecycle.started, stopping):
+            server.inference.open()
+            await server.grpc.announce(serving=True)
+            _log.info("ready")
+            show(banner(settings, server, await server.lifecycle.index()))
+            await stopping.wait()
+        await drain(settings, server)
+
+
+def banner(settings: ServerSettings, server: Server, index: tuple[IndexEntry, ...]) -> str:
+    """What was loaded, where it listens, and the next command to try."""
+    lines = [f"  HTTP   http://{settings.host}:{server.http.port}"]
+    lines.append(f"  gRPC   {settings.host}:{server.grpc.port}")
+    if server.metrics is not None:
+        lines.append(f"  scrape http://{settings.host}:{server.metrics.port or server.http.port}/metrics")
+    for entry in index:
+        name = entry.name if entry.version is None else f"{entry.name} version {entry.version}"
+        state = entry.state.value if entry.state is not None else "not loaded"
+        lines.append(f"  {state:<12}{name}" + (f": {entry.reason}" if entry.reason else ""))
+    ready = [entry.name for entry in index if entry.state is ModelState.READY]
+    if ready:
+        lines.append(f"  try    curl http://{settings.host}:{server.http.port}/v2/models/{ready[0]}")
+    else:
+        lines.append(f"  serve  a model: put it into {settings.model_repository[0]}/NAME/1/model.onnx")
+    return "\n".join(lines)
+
+
+def _on_signal(number: int, stopping: asyncio.Event) -> None:
+    if stopping.is_set():
+        # The operator said it twice: end as the signal would have.
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+    stopping.set()
+
+
+async def _either(wanted: asyncio.Event, stopping: asyncio.Event) -> bool:
+    """Wait for one of them; whether it is `wanted`."""
+    async with asyncio.TaskGroup() as waits:
+        tasks = [waits.create_task(event.wait()) for event in (wanted, stopping)]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+    return not stopping.is_set()
