@@ -95,8 +95,8 @@ async def in_stream(server: RunningServer, model: str, inputs: Inputs) -> Output
     async with grpc_calls(server.grpc) as calls:
         stream = calls.stream()
         await stream.write(infer_request(model, inputs))
-        answer = await stream.read()
         await stream.done_writing()
+        [answer] = [message async for message in stream]
     return _read(answer.infer_response)
 
 

@@ -224,15 +224,18 @@ async def test_a_client_that_goes_away_frees_its_place(
     assert version.leases == 0
 
 
-async def test_a_deadline_that_passes_in_the_queue_is_an_event(
+async def test_a_request_that_waits_in_the_queue_for_too_long_is_an_event(
     held: HttpServer, runner: HoldingRunner
 ) -> None:
     async with connect(held.port) as first:
         await first.send(request_bytes("POST", path("generate", "held"), ROW))
         await runner.begun.wait()
-        late = await held.post(path("generate_stream", "held"), ROW, {"x-request-timeout-ms": "20"})
-        assert late.status == 504
+        body = b'{"x":[1,2,3,4],"timeout":1000}'  # in microseconds
+        late = await held.post(path("generate_stream", "held"), body)
+        assert late.status == 503
         assert list(json.loads(unwrapped("generate_stream", late.body))) == ["error"]
+        plain = await held.post(path("generate", "held"), body)
+        assert (plain.status, bool(plain.error)) == (503, True)
 
 
 async def test_many_requests_share_a_connection(server: HttpServer) -> None:

@@ -85,8 +85,8 @@ async def answer_bytes(server: GrpcServer, request: pb.ModelInferRequest, accept
             if how == "stream":
                 stream = calls.stream()
                 await stream.write(request)
-                answer = (await stream.read()).infer_response
                 await stream.done_writing()
+                [answer] = [message.infer_response async for message in stream]
             else:
                 answer = await calls.ask("ModelInfer", request)
         assert answer.raw_output_contents[0] == request.raw_input_contents[0]
