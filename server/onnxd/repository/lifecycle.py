@@ -59,8 +59,6 @@ class _Wish:
     key: str = ""
     """Of what the repository has under the name; empty = nothing."""
     override: Override | None = None
-    before: tuple[str, bool] = ("", False)
-    """The record's `attempted` and `detached` when it was made."""
     done: asyncio.Event = field(default_factory=asyncio.Event)
     error: ServerError | None = None
     replaced_by: "_Wish | None" = None
@@ -73,7 +71,9 @@ class _Record:
     attempted: str = ""
     refused: str = ""
     detached: bool = False
-    """It serves files that a load call brought, whatever the repository has under its name."""
+    """It serves, or shall serve, files that a load brought, whatever the repository has under its name."""
+    settled: tuple[str, bool] = ("", False)
+    """`attempted` and `detached` without what is still wished: where an override that fails leads back to."""
     next: _Wish | None = None
     busy: bool = False
 
@@ -162,17 +162,17 @@ class Lifecycle:
         ControlDisabled, ServerDraining.
         """
         self._check_control()
-        override = None if given is None else await self._loader.read_override(name, given)
-        model = (await self._scan()).models.get(name)
-        if override is not None and override.versions:
-            wish = _Wish(override.files(name), key=model.key if model else "", override=override)
-        elif model is None:
-            raise ModelNotFound(f"failed to load '{name}': the model repository has no such directory")
-        elif model.fault:
-            raise LoadFailed(f"failed to load '{name}': {model.fault}")
-        else:
-            wish = _Wish(model, key=model.key, override=override)
         try:
+            override = None if given is None else await self._loader.read_override(name, given)
+            model = (await self._scan()).models.get(name)
+            if override is not None and override.versions:
+                wish = _Wish(override.files(name), key=model.key if model else "", override=override)
+            elif model is None:
+                raise ModelNotFound(f"failed to load '{name}': the model repository has no such directory")
+            elif model.fault:
+                raise LoadFailed(model.fault)
+            else:
+                wish = _Wish(model, key=model.key, override=override)
             await self._fulfil(self._wish(name, wish))
         except LoadFailed as error:
             raise LoadFailed(f"failed to load '{name}': {error.message}") from error
@@ -187,10 +187,12 @@ class Lifecycle:
         if name not in self._records:
             return
         model = (await self._scan()).models.get(name)
-        record = self._records[name]
+        record = self._records.get(name)
+        if record is None:
+            return
         if model is not None:
             record.attempted = model.key
-        await self._fulfil(self._wish(name, _Wish(None)))
+        await self._fulfil(self._wish(name, _Wish(None, key=record.attempted)))
 
     def _check_control(self) -> None:
         if not self._control_by_api:
@@ -267,7 +269,6 @@ class Lifecycle:
 
     def _wish(self, name: str, wish: _Wish) -> _Wish:
         record = self._records.setdefault(name, _Record())
-        wish.before = record.attempted, record.detached
         if wish.files is not None:
             record.attempted, record.refused = wish.key, ""
         if wish.override is not None and wish.override.versions:
@@ -303,25 +304,30 @@ class Lifecycle:
                     left.done.set()
 
     async def _grant(self, name: str, wish: _Wish, record: _Record) -> None:
+        failures: Sequence[ServerError] = ()
         if wish.files is None:
             self._transitions.unload(name, forget=wish.forget)
-            if record.next is None:
-                record.detached = False
-                if wish.forget:
-                    del self._records[name]
-            return
-        async with self._slots:
-            failures = await self._transitions.load(name, wish.files, wish.override)
-        if not failures:
-            self.loads["success"] += 1
-            if wish.override is None and record.next is None:
-                record.detached = False
-            return
-        if wish.override is not None and record.next is None:
-            record.attempted, record.detached = wish.before
-            if not record.attempted and not self._catalog.serving(name):
+        else:
+            async with self._slots:
+                failures = await self._transitions.load(name, wish.files, wish.override)
+            if not failures:
+                self.loads["success"] += 1
+        self._settle(wish, record, failures)
+        if record.next is None:
+            record.attempted, record.detached = record.settled
+            gone = wish.forget or (wish.override is not None and bool(failures) and not record.attempted)
+            if gone and not self._catalog.serving(name):
                 self._catalog.forget(name)
                 del self._records[name]
-        elif any(isinstance(failure, Unsettled) for failure in failures):
-            record.attempted = ""
-        raise failures[-1]
+        if failures:
+            raise failures[-1]
+
+    @staticmethod
+    def _settle(wish: _Wish, record: _Record, failures: Sequence[ServerError]) -> None:
+        """What is true of the record once a wish has had its outcome."""
+        if wish.override is not None:
+            if not failures:
+                record.settled = wish.key, bool(wish.override.versions)
+            return
+        unsettled = any(isinstance(failure, Unsettled) for failure in failures)
+        record.settled = "" if unsettled else wish.key, bool(failures) and record.settled[1]

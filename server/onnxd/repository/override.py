@@ -48,6 +48,6 @@ def read_override(model: str, given: LoadOverride, *, gpus: int) -> Override:
         else:
             beside[name] = content
     if beside and not versions:
-        raise LoadFailed(f"failed to load '{model}': its files have no version; add file:1/model.onnx")
+        raise LoadFailed("the files of the load have no version; add file:1/model.onnx")
     token = hashlib.sha256(given.config.encode()).hexdigest()[:16]
     return Override(loaded, dict(versions), beside, f"override {next(_count)} {token}")
