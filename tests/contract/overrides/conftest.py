@@ -1,6 +1,8 @@
 """Servers that take a config and files with a load, and Triton's clients to bring them."""
 
+import contextlib
 import hashlib
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -51,9 +53,15 @@ async def client(request: pytest.FixtureRequest, server: RunningServer) -> Async
 
 
 def tree(directory: Path) -> dict[str, str]:
-    """Every file under a directory, by its path, with a digest of what it holds."""
-    return {
-        str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(directory.rglob("*"))
-        if path.is_file()
-    }
+    """Every file under a directory, by its path, with a digest of what it holds; not what goes meanwhile."""
+    found = {}
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                content = Path(folder, name).read_bytes()
+                found[os.path.relpath(Path(folder, name), directory)] = digest_of(content)
+    return found
+
+
+def digest_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
+from onnxd.errors import LoadFailed
 from onnxd.messages import InferRequest
 from onnxd.protocol.config_document import config_document
+from onnxd.protocol.load_parameters import LoadOverride
 from onnxd.tensors import Array
-from tests.contract.overrides.conftest import Client
+from tests.contract.overrides.conftest import Client, digest_of, tree
 from tests.contract.wire_client import Kind, Refused, Request
 from tests.support.graphs import row_constant, save_with_external_data, slow_always
 from tests.support.server import RunningServer, publish
@@ -135,6 +137,45 @@ async def test_a_change_of_the_files_undoes_it(client: Client, server: RunningSe
     await until_answers(client, name, 5)
 
 
+async def test_one_that_is_refused_leaves_an_earlier_one_as_it_was(
+    client: Client, server: RunningServer
+) -> None:
+    await client.load("guest", config=BATCHED, files=files(9))
+    for config in ('{"max_batch_size": 9999999}', '{"input": [{"name": "z"}]}'):
+        with pytest.raises(Refused):
+            await client.load("guest", config=config, files=files(8))
+    publish(server.repository, "marker", 1, row_constant(1))
+    await server.ready("marker")
+    assert await answer(client, "guest") == 9
+    await client.unload("guest")
+    shutil.rmtree(server.repository / "marker")
+    await server.gone("marker")
+
+
+async def test_a_refused_one_does_not_keep_changed_files_from_loading(
+    client: Client, server: RunningServer, name: str
+) -> None:
+    publish(server.repository, name, 1, row_constant(6))
+    with pytest.raises(Refused):
+        await client.load(name, config='{"input": [{"name": "z"}]}')
+    await until_answers(client, name, 6)
+
+
+async def test_of_a_good_one_and_a_bad_one_at_once_the_last_one_decides(
+    client: Client, server: RunningServer, name: str
+) -> None:
+    lifecycle = server.server.lifecycle
+    good = LoadOverride(BATCHED, {"1/model.onnx": row_constant(7)})
+    bad = LoadOverride(BATCHED, {"1/model.onnx": b"no graph"})
+    results = await asyncio.gather(
+        lifecycle.load(name, good), lifecycle.load(name, bad), return_exceptions=True
+    )
+    assert isinstance(results[1], LoadFailed)
+    assert await answer(client, name) in (1, 7)
+    await client.load(name)
+    assert await answer(client, name) == 1
+
+
 async def test_labels_and_weights_come_as_files_too(
     client: Client, server: RunningServer, tmp_path: Any
 ) -> None:
@@ -155,11 +196,7 @@ async def test_nothing_of_it_stays_in_the_state_directory(client: Client, server
     graph = row_constant(12345)
 
     def kept() -> bool:
-        state = server.repository.parent / "state"
-        try:
-            return any(path.read_bytes() == graph for path in state.rglob("model.onnx"))
-        except FileNotFoundError:  # something is on its way out: look again
-            return True
+        return digest_of(graph) in tree(server.repository.parent / "state").values()
 
     await client.load("passing", config=BATCHED, files={"file:1/model.onnx": graph})
     assert kept()
