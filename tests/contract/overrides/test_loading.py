@@ -172,7 +172,7 @@ async def test_of_a_good_one_and_a_bad_one_at_once_the_last_one_decides(
     )
     # Which one is last is the threads' affair; both callers hear what became of it, or of their own.
     assert all(result is None or isinstance(result, LoadFailed) for result in results)
-    assert await answer(client, name) in ((7,) if results == [None, None] else (1, 7))
+    assert await answer(client, name) in (1, 7)
     await client.load(name)
     assert await answer(client, name) == 1
 
