@@ -1,7 +1,6 @@
 """Two servers: the front end over models in memory for each test, and a whole one, real files and runs and
 all, for the session."""
 
-import logging
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -13,6 +12,7 @@ from onnxd.settings.server_settings import SimpleConfig
 from onnxd.tensors import Datatype
 from tests.contract.grpc.models import publish_all
 from tests.support.grpc_server import GrpcCalls, GrpcServer, grpc_calls, grpc_server
+from tests.support.quiet import errors_logged
 from tests.support.server import RunningServer, running_server
 from tests.support.serving import HoldingRunner, Serving, identity_spec, served_version, serving, tensor
 
@@ -29,7 +29,7 @@ def quiet(own_logs: list[EventDict], caplog: pytest.LogCaptureFixture) -> Iterat
     """Nothing that a client does is an error in a log: not in ours, nor in grpc's or asyncio's."""
     yield
     assert [event for event in own_logs if event["log_level"] in ("error", "critical")] == []
-    assert [record for record in caplog.get_records("call") if record.levelno >= logging.ERROR] == []
+    assert errors_logged(caplog) == []
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Both listeners over models in memory, with shared memory switched on. No test may leave anything open."""
 
-import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 
@@ -15,6 +14,7 @@ from tests.contract.shared_memory.listeners import Stand
 from tests.contract.shared_memory.wire import WIRES, Wire
 from tests.support.grpc_server import grpc_server
 from tests.support.http_server import http_server
+from tests.support.quiet import errors_logged
 from tests.support.segments import Segment, open_segments, segment
 from tests.support.serving import HoldingRunner, identity_spec, served_version, serving, tensor
 
@@ -31,7 +31,7 @@ def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     with capture_logs() as events:
         yield
     assert [event for event in events if event["log_level"] in ("error", "critical")] == []
-    assert [record for record in caplog.get_records("call") if record.levelno >= logging.ERROR] == []
+    assert errors_logged(caplog) == []
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The front end on a free port over models in memory, which is well after every test."""
 
-import logging
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -8,6 +7,7 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from tests.support.grpc_server import GrpcServer, grpc_server
+from tests.support.quiet import errors_logged
 from tests.support.serving import HoldingRunner, Serving, identity_spec, served_version, serving
 
 
@@ -23,7 +23,7 @@ def quiet(own_logs: list[EventDict], caplog: pytest.LogCaptureFixture) -> Iterat
     """Nothing that a client does is an error in a log: not in ours, nor in grpc's or asyncio's."""
     yield
     assert [event for event in own_logs if event["log_level"] in ("error", "critical")] == []
-    assert [record for record in caplog.get_records("call") if record.levelno >= logging.ERROR] == []
+    assert errors_logged(caplog) == []
 
 
 @pytest.fixture
