@@ -1,7 +1,6 @@
 """The unary calls besides inference: health, metadata, configuration, statistics, repository."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
 from onnxd.errors import InvalidName, MalformedPayload, ModelNotFound, NotSupported
 from onnxd.grpc_frontend.call import Call
@@ -9,23 +8,11 @@ from onnxd.inference import InferenceService
 from onnxd.protocol import proto_documents
 from onnxd.protocol.documents import IndexRow, StatisticsRow, extensions
 from onnxd.protocol.limits import ProtocolLimits
-from onnxd.protocol.load_parameters import LoadOverride, check_unload_parameters, load_override
+from onnxd.protocol.load_parameters import check_unload_parameters, load_override
 from onnxd.protocol.names import check_model_name, parse_version
-from onnxd.repository.catalog import IndexEntry, ModelState
+from onnxd.repository.catalog import ModelState
+from onnxd.repository.control_plane import ControlPlane
 from onnxd_protos import grpc_service_pb2 as pb
-
-
-class ControlPlane(Protocol):
-    """What the calls need of the repository's lifecycle."""
-
-    async def index(self) -> tuple[IndexEntry, ...]: ...
-
-    @property
-    def overrides_permitted(self) -> bool: ...
-
-    async def load(self, name: str, given: LoadOverride | None = None) -> None: ...
-
-    async def unload(self, name: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

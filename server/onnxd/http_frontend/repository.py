@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from aiohttp import web
 
@@ -14,22 +14,10 @@ from onnxd.http_frontend.responses import json_response
 from onnxd.protocol.documents import IndexRow, repository_index
 from onnxd.protocol.json_text import parse_object
 from onnxd.protocol.limits import ProtocolLimits
-from onnxd.protocol.load_parameters import LoadOverride, check_unload_parameters, load_override
+from onnxd.protocol.load_parameters import check_unload_parameters, load_override
 from onnxd.protocol.wording import show
-from onnxd.repository.catalog import IndexEntry, ModelState
-
-
-class ControlPlane(Protocol):
-    """What the handlers need of the repository's lifecycle."""
-
-    async def index(self) -> tuple[IndexEntry, ...]: ...
-
-    @property
-    def overrides_permitted(self) -> bool: ...
-
-    async def load(self, name: str, given: LoadOverride | None = None) -> None: ...
-
-    async def unload(self, name: str) -> None: ...
+from onnxd.repository.catalog import ModelState
+from onnxd.repository.control_plane import ControlPlane
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,14 @@ from onnxd.http_frontend.log_settings import LogSettingHandlers
 from onnxd.http_frontend.metadata import MetadataHandlers
 from onnxd.http_frontend.metrics import MetricsHandlers
 from onnxd.http_frontend.middleware import Boundary
-from onnxd.http_frontend.repository import ControlPlane, RepositoryHandlers
+from onnxd.http_frontend.repository import RepositoryHandlers
 from onnxd.http_frontend.shared_memory import SharedMemoryHandlers
 from onnxd.http_frontend.simple import SimpleHandlers
 from onnxd.http_frontend.statistics import StatisticsHandlers
 from onnxd.http_frontend.trace_settings import TraceSettingHandlers
 from onnxd.inference import InferenceService
 from onnxd.protocol.limits import ProtocolLimits
+from onnxd.repository.control_plane import ControlPlane
 from onnxd.telemetry.metrics import Metrics
 from onnxd.telemetry.refusals import Refusals
 from onnxd.telemetry.run_time_settings import RunTimeSettings
