@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from onnxd.messages import InferRequest
+from onnxd.scheduler.batch import Alone, BatchForm, Rows
 from onnxd.scheduler.batcher import Batcher
 from onnxd.scheduler.policy import BatchPolicy
 from onnxd.telemetry.statistics import ModelStatistics
@@ -18,7 +19,13 @@ Answer = asyncio.Task[Mapping[str, Array]]
 class Scene:
     """A batcher with one runner (or several), its clock, and requests on their way."""
 
-    def __init__(self, *runners: HeldRunner, max_rows: int = 8, policy: BatchPolicy | None = None) -> None:
+    def __init__(
+        self,
+        *runners: HeldRunner,
+        max_rows: int = 8,
+        form: BatchForm | None = None,
+        policy: BatchPolicy | None = None,
+    ) -> None:
         self.clock = VirtualClock()
         self.runners = runners or (HeldRunner(),)
         self.statistics = ModelStatistics()
@@ -26,6 +33,7 @@ class Scene:
             "m",
             self.runners,
             max_rows=max_rows,
+            form=form or (Rows() if max_rows else Alone()),
             policy=policy or BatchPolicy(),
             statistics=self.statistics,
             clock=self.clock,

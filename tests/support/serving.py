@@ -13,6 +13,7 @@ from onnxd.protocol.load_parameters import LoadOverride
 from onnxd.repository.catalog import Catalog, IndexEntry, ModelState, VersionState
 from onnxd.repository.config import ModelConfig
 from onnxd.repository.served import LoadReport, ServedVersion
+from onnxd.scheduler.batch import Alone, Rows
 from onnxd.scheduler.batcher import Batcher
 from onnxd.scheduler.clock import LoopClock
 from onnxd.scheduler.policy import BatchPolicy
@@ -126,6 +127,7 @@ def served_version(
         spec.name,
         [runner or IdentityRunner(spec)],
         max_rows=spec.max_batch_size,
+        form=Rows() if spec.max_batch_size else Alone(),
         policy=policy or BatchPolicy(),
         statistics=statistics,
         clock=LoopClock(asyncio.get_running_loop()),

@@ -33,6 +33,7 @@ from onnxd.runtime.memory import give_back
 from onnxd.runtime.onnx_session import OnnxSession
 from onnxd.runtime.trial import TrialRoom
 from onnxd.runtime.trial_messages import TrialReport, TrialRequest
+from onnxd.scheduler.batch import Alone, Rows
 from onnxd.scheduler.batcher import Batcher
 from onnxd.scheduler.clock import LoopClock
 from onnxd.telemetry.statistics import ModelStatistics
@@ -149,10 +150,12 @@ class Loader:
                 instances.append(await resources.enter_async_context(instance))
                 await asyncio.to_thread(_warm_up, session, examined.warmup)
             statistics = ModelStatistics()
+            max_rows = spec.max_batch_size if config.batching.dynamic else 0
             batcher = Batcher(
                 spec.name,
                 instances,
-                max_rows=spec.max_batch_size if config.batching.dynamic else 0,
+                max_rows=max_rows,
+                form=Rows() if max_rows else Alone(),
                 policy=config.batching.policy(),
                 statistics=statistics,
                 clock=LoopClock(asyncio.get_running_loop()),

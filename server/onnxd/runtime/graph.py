@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from onnxd.errors import LoadFailed
+from onnxd.runtime.graph_file import read_graph
 from onnxd.tensors import Datatype
 
 _TENSOR: Final = re.compile(r"tensor\((\w+)\)")
@@ -91,16 +92,13 @@ def _tensor(role: str, argument: Any, rankless: frozenset[str]) -> GraphTensor:
 
 def _rankless(path: Path) -> frozenset[str]:
     """Names of the graph's inputs and outputs that have no shape at all."""
-    # Imported here: it takes longer than everything else of a small model's load, and few models need it.
-    import onnx
-    from google.protobuf.message import DecodeError
-
-    try:
-        graph = onnx.load(str(path), load_external_data=False).graph
-    except DecodeError:
-        return frozenset()  # ONNX Runtime's own format: it reads what the protobuf parser does not
+    model = read_graph(path)
+    if model is None:
+        return frozenset()
     return frozenset(
-        info.name for info in (*graph.input, *graph.output) if not info.type.tensor_type.HasField("shape")
+        info.name
+        for info in (*model.graph.input, *model.graph.output)
+        if not info.type.tensor_type.HasField("shape")
     )
 
 

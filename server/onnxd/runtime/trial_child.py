@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, Final
 from onnxd.errors import LoadFailed, ServerError
 from onnxd.runtime import framing, ort_errors, trial_limits
 from onnxd.runtime.blank import Blank, WarmupRun
+from onnxd.runtime.examinations import EXAMINATIONS
 from onnxd.runtime.memory import give_back, resident_bytes
 from onnxd.runtime.onnx_session import OnnxSession
 from onnxd.runtime.threads import cpu_budget
@@ -82,7 +83,7 @@ def _own_pipes() -> tuple[BinaryIO, BinaryIO]:
 def _answer(document: dict[str, Any], built: _Built | None, send: Send) -> _Built | None:
     """Sends the answer; returns what to keep for the next request."""
     request = request_from_json(document)
-    if built is None or built.request != replace(request, warmup=()):
+    if built is None or built.request != _to_build(request):
         built = None  # two large sessions at once would not fit the limit
         send({"phase": BUILDING})
         built = _build(request)
@@ -92,9 +93,20 @@ def _answer(document: dict[str, Any], built: _Built | None, send: Send) -> _Buil
         return built
     send({"phase": RUNNING})
     times, failure = _warm_up(built.session, request.warmup)
-    report = replace(report, run_times_s=times, guess_failure=failure, peak_bytes=_risen(built))
+    findings = {}
+    for name, question in request.examinations.items():
+        send({"phase": f"examining its {name}"})
+        findings[name] = EXAMINATIONS[name](built.session, request.path, question)
+    report = replace(
+        report, run_times_s=times, guess_failure=failure, peak_bytes=_risen(built), findings=findings
+    )
     send({"report": report_to_json(report)})
     return None
+
+
+def _to_build(request: TrialRequest) -> TrialRequest:
+    """What a session depends on."""
+    return replace(request, warmup=(), examinations={})
 
 
 def _build(request: TrialRequest) -> _Built:
@@ -102,7 +114,7 @@ def _build(request: TrialRequest) -> _Built:
     before = resident_bytes()
     start_s = time.perf_counter()
     session = OnnxSession.open(request.path, request.session, request.threads or cpu_budget())
-    return _Built(replace(request, warmup=()), session, time.perf_counter() - start_s, before)
+    return _Built(_to_build(request), session, time.perf_counter() - start_s, before)
 
 
 def _risen(built: _Built) -> int:

@@ -2,11 +2,12 @@
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from onnxd.runtime.blank import Blank, WarmupRun
+from onnxd.runtime.examinations import Finding, Question
 from onnxd.runtime.graph import GraphSpec, graph_from_json, graph_to_json
 from onnxd.runtime.session_config import SessionConfig
 from onnxd.tensors import Datatype
@@ -23,6 +24,8 @@ class TrialRequest:
     warmup: tuple[WarmupRun, ...] = ()
     """Runs that must succeed. None given = one run with guessed shapes, which may fail cleanly (a model need
     not take an image of 1 x 1), but must not crash."""
+    examinations: Mapping[str, Question] = field(default_factory=dict)
+    """What else to look into after those runs, by the names of `EXAMINATIONS`, in this order."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class TrialReport:
     """Seconds it took to build the session."""
     guess_failure: str = ""
     """Why the guessed warm-up run failed; empty when it went well or the runs were given."""
+    findings: Mapping[str, Finding] = field(default_factory=dict)
+    """Of each examination that was asked for."""
 
 
 def request_to_json(request: TrialRequest) -> dict[str, Any]:
@@ -50,6 +55,7 @@ def request_to_json(request: TrialRequest) -> dict[str, Any]:
             {name: [blank.datatype.value, list(blank.shape), blank.random] for name, blank in run.items()}
             for run in request.warmup
         ],
+        "examinations": {name: dict(question) for name, question in request.examinations.items()},
     }
 
 
@@ -67,6 +73,7 @@ def request_from_json(document: Mapping[str, Any]) -> TrialRequest:
             }
             for run in document["warmup"]
         ),
+        examinations=document["examinations"],
     )
 
 
@@ -78,6 +85,7 @@ def report_to_json(report: TrialReport) -> dict[str, Any]:
         "peak_bytes": report.peak_bytes,
         "load_s": report.load_s,
         "guess_failure": report.guess_failure,
+        "findings": dict(report.findings),
     }
 
 
@@ -91,4 +99,5 @@ def report_from_json(document: Mapping[str, Any]) -> TrialReport:
         peak_bytes=int(document["peak_bytes"]),
         load_s=float(document["load_s"]),
         guess_failure=str(document["guess_failure"]),
+        findings={str(name): dict(finding) for name, finding in document["findings"].items()},
     )

@@ -13,16 +13,15 @@ from typing import Final
 
 from onnxd.errors import DeadlineExceeded, ModelUnavailable, QueueFull, QueueTimeout, ServerError
 from onnxd.messages import InferRequest
-from onnxd.scheduler.batch import split, stack
+from onnxd.scheduler.batch import BatchForm
 from onnxd.scheduler.clock import Clock, Timer
 from onnxd.scheduler.deadlines import Deadlines
 from onnxd.scheduler.policy import BatchPolicy, Cut, decide, retry_after_s
-from onnxd.scheduler.queue import BucketKey, Item, RequestQueue, bucket_key
+from onnxd.scheduler.queue import Item, RequestQueue
 from onnxd.scheduler.runner import Runner, RunResult
 from onnxd.telemetry.statistics import FailureReason, ModelStatistics
 from onnxd.tensors import Array
 
-_ONE_BUCKET: Final[BucketKey] = ()
 _NEWEST_RUN_WEIGHT: Final = 0.1
 
 
@@ -41,15 +40,17 @@ class Batcher:
         runners: Sequence[Runner],
         *,
         max_rows: int,
+        form: BatchForm,
         policy: BatchPolicy,
         statistics: ModelStatistics,
         clock: Clock,
     ) -> None:
-        """`model` is how errors name it; `max_rows` 0 = every request runs alone."""
+        """`model` is how errors name it; `max_rows` 0 = every request runs alone; `form` fits it."""
         self._model = model
         self._runners = len(runners)
         self._idle = list(runners)
         self._max_rows = max_rows
+        self._form = form
         self._policy = policy
         self._statistics = statistics
         self._clock = clock
@@ -74,12 +75,13 @@ class Batcher:
         """Queue a validated request and wait for its outputs, in the order of `outputs`.
 
         Raises QueueFull, QueueTimeout, DeadlineExceeded, ModelUnavailable, ExecutionFailed, or what the
-        runner says of the request (TensorMismatch).
+        form or the runner says of the request (TensorMismatch).
         """
         now_s = self._clock.now_s()
         start_ns = time.monotonic_ns()
         try:
             self._admit(request, now_s)
+            bucket = self._form.bucket(request, outputs)
         except Exception:
             self._statistics.record_failure(time.monotonic_ns() - start_ns, FailureReason.REJECTED)
             raise
@@ -88,7 +90,7 @@ class Batcher:
             request=request,
             rows=rows,
             outputs=outputs,
-            bucket=bucket_key(request, outputs) if self._max_rows else _ONE_BUCKET,
+            bucket=bucket,
             arrived_s=now_s,
             future=asyncio.get_running_loop().create_future(),
         )
@@ -238,7 +240,7 @@ class Batcher:
             timeline.batch_requests = len(items)
             timeline.cut = reason
         try:
-            inputs = stack(items)
+            inputs = self._form.stack(items)
         except MemoryError:
             self._idle.append(runner)
             for item in items:
@@ -272,7 +274,7 @@ class Batcher:
         answers: list[Mapping[str, Array]] = []
         if result.outputs is not None:
             try:
-                answers = split(items, result.outputs)
+                answers = self._form.split(items, result.outputs)
             except Exception as fault:  # of whatever kind: each request must hear of it
                 error = fault
         end_ns = time.monotonic_ns()

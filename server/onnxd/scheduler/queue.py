@@ -9,8 +9,7 @@ from onnxd.messages import InferRequest
 from onnxd.tensors import Array
 
 BucketKey = tuple[object, ...]
-"""Requests with equal keys may share a batch: same inputs, datatypes, shapes behind the first dimension,
-and same outputs to compute."""
+"""Requests with equal keys may share a batch (batch.py says which do)."""
 
 
 @dataclass(slots=True, eq=False)
@@ -24,14 +23,6 @@ class Item:
     arrived_s: float
     future: asyncio.Future[Mapping[str, Array]]
     queued: bool = field(default=True)
-
-
-def bucket_key(request: InferRequest, outputs: tuple[str, ...]) -> BucketKey:
-    """The bucket of a request to a model that batches: every input has its rows first."""
-    return (
-        outputs,
-        *((name, array.dtype.num, array.shape[1:]) for name, array in sorted(request.inputs.items())),
-    )
 
 
 class RequestQueue:

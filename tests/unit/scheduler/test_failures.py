@@ -2,14 +2,17 @@
 
 import asyncio
 import random
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
 
-import onnxd.scheduler.batcher
 from onnxd.errors import ExecutionFailed, ModelUnavailable, ServerError, TensorMismatch
+from onnxd.scheduler.batch import Rows
 from onnxd.scheduler.policy import BatchPolicy
+from onnxd.scheduler.queue import Item
 from onnxd.telemetry.statistics import FailureReason
+from onnxd.tensors import Array
 from tests.support.batching import Answer, Scene
 from tests.support.virtual_time import HeldRunner, Outcome
 
@@ -160,12 +163,12 @@ async def test_a_bug_is_another_failure() -> None:
     assert reasons(scene) == {FailureReason.OTHER: 1}
 
 
-async def test_no_memory_for_a_batch_is_another_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_memory(_: object) -> None:
-        raise MemoryError
+async def test_no_memory_for_a_batch_is_another_failure() -> None:
+    class TooBig(Rows):
+        def stack(self, items: Sequence[Item]) -> Mapping[str, Array]:
+            raise MemoryError
 
-    monkeypatch.setattr(onnxd.scheduler.batcher, "stack", no_memory)
-    scene = Scene()
+    scene = Scene(form=TooBig())
     answer = await scene.send()
     scene.clock.turn()
     with pytest.raises(ModelUnavailable, match="no memory"):

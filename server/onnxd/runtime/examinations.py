@@ -1,0 +1,18 @@
+"""What else a trial looks into, once it has built a session and run it.
+
+Each has a name, is asked in JSON and answers in JSON, and runs in the child process: it may crash, loop, or
+take all memory, like any first run.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from onnxd.runtime.onnx_session import OnnxSession
+
+Question = Mapping[str, Any]
+Finding = dict[str, Any]
+Examination = Callable[[OnnxSession, Path, Question], Finding]
+"""Raises LoadFailed to refuse the model."""
+
+EXAMINATIONS: Final[Mapping[str, Examination]] = {}
