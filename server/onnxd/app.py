@@ -1,6 +1,6 @@
 """The composition root: opens every part in order and closes them in reverse.
 
-    logging -> tracing -> store -> trial room -> lifecycle -> shared memory -> gRPC -> HTTP -> metrics
+    logging -> tracing -> store -> trial room -> lifecycle -> shared memory -> gate -> gRPC -> HTTP -> metrics
     -> (serve) -> drain
 
 Nothing below knows the settings as a whole; each part is given its own.
@@ -30,6 +30,7 @@ from onnxd.repository.store import SnapshotStore, default_state_dir
 from onnxd.runtime.ort import onnxruntime
 from onnxd.runtime.threads import cpu_budget
 from onnxd.runtime.trial import TrialRoom
+from onnxd.security.opening import open_gate
 from onnxd.settings.server_settings import ServerSettings
 from onnxd.shared_memory.service import SharedMemory
 from onnxd.telemetry.log_settings import LogSettings
@@ -64,8 +65,8 @@ async def open_server(
     ready once `lifecycle.started` is set and `inference.open` has been called.
 
     `log`: of the log that is open, for clients to change; None = the log is somebody else's.
-    Raises StateDirectoryUnusable, PortTaken, TracingUnavailable, SharedMemoryUnavailable: for the operator,
-    each with its mend.
+    Raises StateDirectoryUnusable, PortTaken, TracingUnavailable, SharedMemoryUnavailable, AuthUnusable,
+    KeyFileUnusable: for the operator, each with its mend.
     """
     release = version("onnxd")
     tracing = await resources.enter_async_context(open_tracing(settings.tracing, release))
@@ -89,6 +90,7 @@ async def open_server(
     )
     refusals = Refusals()
     shared_memory = resources.enter_context(SharedMemory(settings.shared_memory, settings.limits))
+    gate = await resources.enter_async_context(open_gate(settings.auth))
     inference = InferenceService(catalog, settings.inference, shared_memory)
     metrics = Metrics(lambda: observe(release, inference, lifecycle, refusals))
     grpc = await resources.enter_async_context(
@@ -100,6 +102,7 @@ async def open_server(
             neural=NeuralCalls(inference, settings.simple.model),
             settings=SettingCalls(inference, run_time),
             refusals=refusals,
+            gate=gate,
         )
     )
     http = await resources.enter_async_context(
@@ -115,13 +118,14 @@ async def open_server(
             server_name=SERVER_NAME,
             server_version=release,
             refusals=refusals,
+            gate=gate,
             metrics=metrics if settings.metrics.enabled else None,
         )
     )
     scrapes: MetricsListener | None = None
     if settings.metrics.enabled:
         scrapes = await resources.enter_async_context(
-            MetricsListener(metrics, settings.metrics, settings.http, settings.host)
+            MetricsListener(metrics, settings.metrics, settings.http, settings.host, gate)
         )
     return Server(http, grpc, inference, lifecycle, scrapes)
 

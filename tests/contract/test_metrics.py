@@ -19,6 +19,7 @@ from onnxd.http_frontend.config import HttpConfig, MetricsConfig
 from onnxd.http_frontend.listener import PortTaken
 from onnxd.http_frontend.metrics import MetricsListener
 from onnxd.scheduler.policy import BatchPolicy
+from onnxd.security.gate import Gate
 from onnxd.telemetry.metrics import Metrics
 from onnxd_protos import grpc_service_pb2 as pb
 from tests.support.grpc_server import ONES, GrpcCalls, grpc_server, infer_request
@@ -74,7 +75,7 @@ async def stand() -> AsyncIterator[Stand]:
         http = await resources.enter_async_context(http_server(models, metrics=metrics))
         grpc_frontend = await resources.enter_async_context(grpc_server(models))
         listener = await resources.enter_async_context(
-            MetricsListener(metrics, MetricsConfig(port=0), HttpConfig(port=0), "127.0.0.1")
+            MetricsListener(metrics, MetricsConfig(port=0), HttpConfig(port=0), "127.0.0.1", Gate())
         )
         yield Stand(models, runner, http, grpc_frontend.calls, listener)
         runner.release()
@@ -143,7 +144,7 @@ def taken() -> Iterator[int]:
 
 def listener(stand: Stand, port: int | None) -> MetricsListener:
     metrics = Metrics(stand.models.observe)
-    return MetricsListener(metrics, MetricsConfig(port=port), HttpConfig(), "127.0.0.1")
+    return MetricsListener(metrics, MetricsConfig(port=port), HttpConfig(), "127.0.0.1", Gate())
 
 
 async def test_the_usual_port_may_be_taken(

@@ -21,6 +21,7 @@ from onnxd.grpc_frontend.run_time_settings import SettingCalls
 from onnxd.grpc_frontend.server import GrpcFrontend
 from onnxd.protocol.binary import encode_tensor
 from onnxd.protocol.limits import ProtocolLimits
+from onnxd.security.gate import Gate
 from onnxd.telemetry.log_settings import LogSettings
 from onnxd.telemetry.run_time_settings import RunTimeSettings
 from onnxd.telemetry.tracing import Tracing
@@ -129,6 +130,7 @@ async def grpc_server(
         neural=NeuralCalls(stand.inference, simple_model),
         settings=SettingCalls(stand.inference, run_time),
         refusals=stand.refusals,
+        gate=Gate(),
     )
     async with frontend:
         await frontend.announce(serving=True)

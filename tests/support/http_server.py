@@ -9,6 +9,7 @@ from typing import Any
 from onnxd.http_frontend.config import HttpConfig
 from onnxd.http_frontend.server import HttpFrontend
 from onnxd.protocol.limits import ProtocolLimits
+from onnxd.security.gate import Gate
 from onnxd.telemetry.log_settings import LogSettings
 from onnxd.telemetry.metrics import Metrics
 from onnxd.telemetry.run_time_settings import RunTimeSettings
@@ -81,6 +82,7 @@ async def http_server(
         server_name="onnxd",
         server_version="0.0.0",
         refusals=stand.refusals,
+        gate=Gate(),
         metrics=metrics,
     )
     async with frontend:

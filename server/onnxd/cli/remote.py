@@ -1,5 +1,6 @@
 """What the commands share that talk to a running server."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -8,7 +9,7 @@ import click
 
 from onnxd.cli.mistake import Mistake
 from onnxd.cli.output import printable
-from onnxd.settings.names import URL_VARIABLE
+from onnxd.settings.names import KEY_VARIABLE, URL_VARIABLE
 
 if TYPE_CHECKING:
     from onnxd_client import Client
@@ -29,11 +30,12 @@ def url_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def connected(url: str) -> Iterator["Client"]:
-    """A client of the server; what it raises becomes one line and exit code 1."""
+    """A client of the server, with the key of ONNXD_API_KEY. What it raises is one line and exit code 1."""
     from onnxd_client import Client, ConnectFailed, ServerError
 
     try:
-        client = Client(url)
+        key = os.environ.get(KEY_VARIABLE)
+        client = Client(url, headers={"authorization": f"Bearer {key}"} if key else None)
     except ValueError as error:
         raise Mistake(f"--url: {printable(str(error))}") from error
     with client:

@@ -21,6 +21,8 @@ def command(ctx: click.Context, /, **_: object) -> None:
     from onnxd.grpc_frontend.server import PortTaken as GrpcPortTaken
     from onnxd.http_frontend.listener import PortTaken as HttpPortTaken
     from onnxd.repository.store import StateDirectoryUnusable
+    from onnxd.security.key_file import KeyFileUnusable
+    from onnxd.security.opening import AuthUnusable
     from onnxd.shared_memory.regions import SharedMemoryUnavailable
     from onnxd.telemetry.setup import TracingUnavailable
 
@@ -34,6 +36,8 @@ def command(ctx: click.Context, /, **_: object) -> None:
         SharedMemoryUnavailable,
         GrpcPortTaken,
         HttpPortTaken,
+        AuthUnusable,
+        KeyFileUnusable,
     ) as group:
         # Alone or, out of a task group, several: each is a sentence for the operator.
         refusals = list(_leaves(group))

@@ -18,6 +18,7 @@ from grpc.aio import BaseError, UsageError
 from onnxd.errors import MalformedPayload, ServerError, Unavailable
 from onnxd.grpc_frontend.call import Call, Context, InProgress
 from onnxd.grpc_frontend.errors import Refusal, refusal_of
+from onnxd.grpc_frontend.operations import operation_of
 from onnxd.telemetry.access import Outcome, log_access
 from onnxd_protos.services import Method
 
@@ -43,12 +44,13 @@ def bytes_handler(
     method: Method, serve: BytesUnary, running: InProgress
 ) -> "grpc.RpcMethodHandler[Any, Any]":
     """Register a coroutine (bytes, call) -> bytes, which parses and serializes itself, for a unary method."""
-    operation = method.path.removeprefix("/")
+    operation, asks = method.path.removeprefix("/"), operation_of(method.path)
 
     async def handle(data: bytes, context: Context) -> bytes:
-        call = Call(context, operation, running.refusals)
+        call = Call(context, operation, running.refusals, asks)
         try:
             with running:
+                running.admit(call)
                 answer = await serve(data, call)
         except asyncio.CancelledError:
             log_call(call, "refused", "CANCELLED", "the caller gave up")
@@ -74,12 +76,13 @@ def stream_handler(method: Method, serve: Stream, running: InProgress) -> "grpc.
 
     It will do for a method whose request is a single message: on the wire there is no difference.
     """
-    operation = method.path.removeprefix("/")
+    operation, asks = method.path.removeprefix("/"), operation_of(method.path)
 
     async def handle(_: object, context: Context) -> None:
-        call = Call(context, operation, running.refusals)
+        call = Call(context, operation, running.refusals, asks)
         try:
             with running:
+                running.admit(call)
                 await serve(call)
         except asyncio.CancelledError:
             # Usual: it is how callers leave a stream that has no end of its own.
@@ -142,6 +145,7 @@ def log_call(call: Call, outcome: Outcome, status: str, error: str = "") -> None
         request_id=call.request_id,
         peer=call.context.peer() if error else "",
         trace_id=call.trace_id,
+        principal=call.caller.principal.name,
         error=error,
     )
 

@@ -8,6 +8,8 @@ from types import TracebackType
 
 from grpc.aio import ServicerContext
 
+from onnxd.grpc_frontend.credentials import credentials_of
+from onnxd.security.gate import EVERYBODY, Caller, Gate, require
 from onnxd.telemetry.refusals import Refusals
 
 Context = ServicerContext[bytes, bytes]
@@ -22,6 +24,10 @@ class Call:
     """`inference.GRPCInferenceService/ModelInfer`"""
     refusals: Refusals
     """Where it is counted if it ends in an error."""
+    asks: str
+    """Its row in the table of permissions (security/operations.py)."""
+    caller: Caller = EVERYBODY
+    """Who asks, and what they may do."""
     received_ns: int = field(default_factory=time.monotonic_ns)
     """time.monotonic_ns() when its message was there, not yet parsed."""
     model: str = ""
@@ -34,6 +40,15 @@ class Call:
         """The caller's deadline in seconds of time.monotonic(); None = it set none."""
         remaining_s = self.context.time_remaining()
         return None if remaining_s is None else time.monotonic() + remaining_s
+
+    def require(self, model: str, asks: str = "") -> None:
+        """Raises PermissionDenied, or Unauthenticated, unless the caller may do what the call asks (or
+        something else) on a model."""
+        require(self.caller, asks or self.asks, model)
+
+    def next(self) -> "Call":
+        """The next message of a stream that this call is."""
+        return Call(self.context, self.operation, self.refusals, self.asks, self.caller)
 
     def carrier(self) -> Mapping[str, str]:
         """The call's text metadata, for trace propagation."""
@@ -48,8 +63,9 @@ class InProgress:
     hear that it is cancelled, with holds on models that the repository is about to close.
     """
 
-    def __init__(self, refusals: Refusals) -> None:
+    def __init__(self, refusals: Refusals, gate: Gate) -> None:
         self.refusals = refusals
+        self._gate = gate
         self.calls = 0
         self._none_left: asyncio.Future[None] | None = None
 
@@ -62,6 +78,11 @@ class InProgress:
         self.calls -= 1
         if self._none_left is not None and not self.calls and not self._none_left.done():
             self._none_left.set_result(None)
+
+    def admit(self, call: Call) -> None:
+        """Settle who calls. Raises Unauthenticated, PermissionDenied, MalformedPayload."""
+        if not self._gate.open:
+            call.caller = self._gate.admit(call.asks, credentials_of(call.context, self._gate))
 
     async def none_left(self) -> None:
         """Wait until no handler runs. For one waiter, once there are no new calls."""

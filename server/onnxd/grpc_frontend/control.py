@@ -12,6 +12,7 @@ from onnxd.protocol.load_parameters import check_unload_parameters, load_overrid
 from onnxd.protocol.names import check_model_name, parse_version
 from onnxd.repository.catalog import ModelState
 from onnxd.repository.control_plane import ControlPlane
+from onnxd.security.gate import may_see
 from onnxd_protos import grpc_service_pb2 as pb
 
 
@@ -61,15 +62,17 @@ class ControlCalls:
         return proto_documents.statistics(
             StatisticsRow(served.spec.name, served.spec.version, served.statistics.snapshot())
             for served in self.inference.serving(name, version)
+            if may_see(call.caller, "stats", served.spec.name)
         )
 
-    async def index(self, asked: pb.RepositoryIndexRequest, _: Call) -> pb.RepositoryIndexResponse:
+    async def index(self, asked: pb.RepositoryIndexRequest, call: Call) -> pb.RepositoryIndexResponse:
         if asked.repository_name:
             raise NotSupported("'repository_name' is not supported: the index covers all repositories")
         return proto_documents.repository_index(
             IndexRow(entry.name, entry.version, entry.state.value if entry.state else "", entry.reason)
             for entry in await self.lifecycle.index()
-            if not asked.ready or entry.state is ModelState.READY
+            if (not asked.ready or entry.state is ModelState.READY)
+            and may_see(call.caller, "index", entry.name)
         )
 
     async def load(self, asked: pb.RepositoryModelLoadRequest, call: Call) -> pb.RepositoryModelLoadResponse:
@@ -78,6 +81,8 @@ class ControlCalls:
         override = load_override(
             parameters, self.limits, permitted=self.lifecycle.overrides_permitted, base64_files=False
         )
+        if override is not None:
+            call.require(name, "overrides")
         await self.lifecycle.load(name, override)
         return pb.RepositoryModelLoadResponse.FromString(_confirmation(asked))
 
@@ -99,6 +104,7 @@ def _target(
 ) -> tuple[str, int | None]:
     """The model and version that are asked about. Raises InvalidName."""
     call.model = asked.name
+    call.require(asked.name)
     return check_model_name(asked.name), parse_version(asked.version)
 
 
@@ -107,6 +113,7 @@ def _model_name(asked: pb.RepositoryModelLoadRequest | pb.RepositoryModelUnloadR
     if asked.repository_name and asked.model_name:
         raise NotSupported("'repository_name' is not supported: models have one name over all")
     call.model = asked.model_name or asked.repository_name
+    call.require(call.model)
     return check_model_name(call.model)
 
 

@@ -101,6 +101,7 @@ class InferCalls:
         try:
             message = parse(ModelInferRequest, data)
             call.model, call.request_id = message.model_name, message.id
+            call.require(call.model)
         finally:
             if self.tracing.on:
                 progress.trace = self.tracing.start(call.carrier(), call.received_ns, model=call.model)
@@ -113,6 +114,7 @@ class InferCalls:
         progress.request = request
         request.timeline = timeline
         request.deadline_s = call.deadline_s()
+        request.principal = call.caller.principal
         if request.uses_shared_memory:
             self.inference.shared_memory.admit(local=is_local(call))
         timeline.decode_end_ns = time.monotonic_ns()

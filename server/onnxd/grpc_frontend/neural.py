@@ -24,12 +24,14 @@ class NeuralCalls:
         On a stream as well, which an error therefore ends: its messages have no place for one.
         """
         call.model = self.model
+        call.require(self.model)
         timeline = Timeline(received_ns=call.received_ns, decode_start_ns=time.monotonic_ns())
         message = parse(InferenceRequest, data)
         spec = self.inference.spec(self.model, None)
         request, several = simple_request(spec, list(message.inputs))
         request.timeline = timeline
         request.deadline_s = call.deadline_s()
+        request.principal = call.caller.principal
         timeline.decode_end_ns = time.monotonic_ns()
         response = await self.inference.infer(request)
         numbers = simple_answer(spec, response, several=several)

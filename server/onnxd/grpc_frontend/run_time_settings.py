@@ -21,16 +21,21 @@ class SettingCalls:
     async def trace(self, asked: pb.TraceSettingRequest, call: Call) -> pb.TraceSettingResponse:
         """An unknown model is an error; one that does not serve now is not."""
         model = call.model = asked.model_name
+        call.require(model)
         if model:
             self.inference.model_ready(check_model_name(model), None)
         change = read_trace_settings({key: list(given.value) for key, given in asked.settings.items()})
+        if asked.settings:
+            call.require(model, "trace")
         self.settings.change_trace(change, model)
         response = pb.TraceSettingResponse()
         for key, value in trace_settings(self.settings.trace, model).items():
             response.settings[key].value.append(value)
         return response
 
-    async def log(self, asked: pb.LogSettingsRequest, _: Call) -> pb.LogSettingsResponse:
+    async def log(self, asked: pb.LogSettingsRequest, call: Call) -> pb.LogSettingsResponse:
+        if asked.settings:
+            call.require("", "log")
         self.settings.change_log(
             read_log_settings({key: _value(given) for key, given in asked.settings.items()})
         )

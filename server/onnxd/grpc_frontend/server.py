@@ -18,6 +18,7 @@ from onnxd.grpc_frontend.reflection import reflection_handlers
 from onnxd.grpc_frontend.run_time_settings import SettingCalls
 from onnxd.grpc_frontend.shared_memory import SharedMemoryCalls
 from onnxd.grpc_frontend.streams import Answer, Streams
+from onnxd.security.gate import Gate
 from onnxd.telemetry.refusals import Refusals
 from onnxd_protos.services import GRPC_INFERENCE_SERVICE, NEURAL_SERVICE, SERVICES
 
@@ -43,6 +44,7 @@ class GrpcFrontend:
         neural: NeuralCalls,
         settings: SettingCalls,
         refusals: Refusals,
+        gate: Gate,
     ) -> None:
         self._config = config
         self._host = host
@@ -50,7 +52,7 @@ class GrpcFrontend:
         self._control = control
         self._neural = neural
         self._settings = settings
-        self._running = InProgress(refusals)
+        self._running = InProgress(refusals, gate)
         self._streams = Streams(config.max_stream_in_flight)
         self._health = Health((GRPC_INFERENCE_SERVICE, NEURAL_SERVICE))
         self._server: grpc.aio.Server | None = None

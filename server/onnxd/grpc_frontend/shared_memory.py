@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from onnxd.grpc_frontend.boundary import Unary
 from onnxd.grpc_frontend.call import Call
-from onnxd.messages import ANONYMOUS
 from onnxd.protocol.shared_memory import Registration, cuda_is_not_supported, unknown_region
 from onnxd.security.peer import grpc_peer_address, is_loopback
 from onnxd.shared_memory.service import SharedMemory
@@ -32,7 +31,7 @@ class SharedMemoryCalls:
         self, asked: pb.SystemSharedMemoryStatusRequest, call: Call
     ) -> pb.SystemSharedMemoryStatusResponse:
         answer = pb.SystemSharedMemoryStatusResponse()
-        for row in self.shared_memory.status(ANONYMOUS, asked.name or None, local=is_local(call)):
+        for row in self.shared_memory.status(call.caller.principal, asked.name or None, local=is_local(call)):
             region = answer.regions[row.name]
             region.name, region.key, region.offset, region.byte_size = row
         return answer
@@ -41,13 +40,13 @@ class SharedMemoryCalls:
         self, asked: pb.SystemSharedMemoryRegisterRequest, call: Call
     ) -> pb.SystemSharedMemoryRegisterResponse:
         wanted = Registration(asked.key, asked.offset, asked.byte_size)
-        self.shared_memory.register(ANONYMOUS, asked.name, wanted, local=is_local(call))
+        self.shared_memory.register(call.caller.principal, asked.name, wanted, local=is_local(call))
         return pb.SystemSharedMemoryRegisterResponse()
 
     async def unregister(
         self, asked: pb.SystemSharedMemoryUnregisterRequest, call: Call
     ) -> pb.SystemSharedMemoryUnregisterResponse:
-        self.shared_memory.unregister(ANONYMOUS, asked.name or None, local=is_local(call))
+        self.shared_memory.unregister(call.caller.principal, asked.name or None, local=is_local(call))
         return pb.SystemSharedMemoryUnregisterResponse()
 
     # CUDA: there never is a region, and to ask or to forget is no mistake: perf_analyzer begins with it.

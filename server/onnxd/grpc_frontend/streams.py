@@ -59,7 +59,7 @@ class Streams:
                     data = await read()
                     if data is grpc.aio.EOF:
                         return
-                    call = Call(context, stream.operation, stream.refusals)
+                    call = stream.next()
                     results.put_nowait(tasks.create_task(_result(answer, data, call)))
                     del data  # or it is kept until the next one comes
 

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from onnxd.errors import ServerError
+from onnxd.security.gate import EVERYBODY, Caller
+from onnxd.security.operations import operation
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One operation of the HTTP surface.
+    """One operation of the HTTP surface. Raises ValueError for one that the table of permissions has not.
 
     `path` may hold the variables {model}, {version}, {repo} and {region}, each one whole segment.
     """
@@ -19,11 +21,12 @@ class Route:
     path: str
     handler: "Handler"
     operation: str
-    """What the caller must be permitted to do: infer, metadata, load, ..."""
+    """Its row in the table of permissions (security/operations.py)."""
     label: str = field(init=False)
     """Method and pattern, for the access log: never the path, whose names are the client's."""
 
     def __post_init__(self) -> None:
+        operation(self.operation)
         object.__setattr__(self, "label", f"{self.method} {self.path}")
 
 
@@ -42,6 +45,8 @@ class Call:
     """None = the model's policy chooses."""
     region: str = ""
     """A valid name of a shared memory region; "" on routes without one."""
+    caller: Caller = EVERYBODY
+    """Who asks, and what they may do."""
     request_id: str = ""
     """The client's own id, once it is decoded."""
     trace_id: str = ""

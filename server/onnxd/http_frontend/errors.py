@@ -43,6 +43,8 @@ def response_to(error: ServerError) -> web.Response:
     headers: dict[str, str] = {}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+    if isinstance(error, errors.Unauthenticated):
+        headers["WWW-Authenticate"] = 'Bearer realm="onnxd"'
     if isinstance(error, errors.UnsupportedEncoding):
         headers["Accept-Encoding"] = error.readable
     return refusal(status_of(error), error.message, headers)

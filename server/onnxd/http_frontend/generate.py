@@ -93,6 +93,7 @@ class GenerateHandlers:
         )
         request.timeline = timeline
         request.deadline_s = latest_s
+        request.principal = call.caller.principal
         call.request_id = request.id
         timeline.decode_end_ns = time.monotonic_ns()
         response = await self.inference.infer(request)

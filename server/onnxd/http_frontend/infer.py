@@ -46,6 +46,7 @@ class InferHandlers:
         request = progress.request = await self._decode(call, body)
         request.timeline = timeline
         request.deadline_s = latest_s
+        request.principal = call.caller.principal
         call.request_id = request.id
         if request.uses_shared_memory:
             self.inference.shared_memory.admit(local=is_local(call))

@@ -8,11 +8,14 @@ import structlog
 from aiohttp import web
 from multidict import CIMultiDict
 
+from onnxd.errors import ServerError
 from onnxd.http_frontend.call import Call
 from onnxd.http_frontend.config import HttpConfig, MetricsConfig
-from onnxd.http_frontend.errors import refusal
+from onnxd.http_frontend.credentials import credentials_of
+from onnxd.http_frontend.errors import refusal, response_to
 from onnxd.http_frontend.listener import Listener, PortTaken
 from onnxd.http_frontend.responses import SERVER_HEADERS
+from onnxd.security.gate import Gate
 from onnxd.telemetry.exposition import CONTENT_TYPE
 from onnxd.telemetry.metrics import Metrics
 
@@ -46,8 +49,11 @@ class MetricsListener:
     Its oddities are Triton's: whatever else is asked for is an empty answer, and a success.
     """
 
-    def __init__(self, metrics: Metrics, config: MetricsConfig, http: HttpConfig, host: str) -> None:
+    def __init__(
+        self, metrics: Metrics, config: MetricsConfig, http: HttpConfig, host: str, gate: Gate
+    ) -> None:
         """`http`: the bounds of a connection."""
+        self._gate = gate
         self._metrics = metrics
         self._config = config
         port = DEFAULT_PORT if config.port is None else config.port
@@ -82,4 +88,8 @@ class MetricsListener:
             return refusal(405, "Method Not Allowed", {"Allow": "GET"})
         if request.rel_url.raw_path not in _PATHS:
             return web.Response(headers=SERVER_HEADERS, content_type="text/plain")
+        try:
+            self._gate.admit("metrics", credentials_of(request, self._gate))
+        except ServerError as refused:
+            return response_to(refused)
         return await _answer(self._metrics)

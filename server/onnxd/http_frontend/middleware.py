@@ -5,23 +5,22 @@ import asyncio
 import secrets
 import time
 from collections.abc import Iterable, Mapping
-from typing import Final
 
 import structlog
 from aiohttp import HttpVersion10, HttpVersion11, web
 
 from onnxd.errors import MalformedPayload, NotFound, NotSupported, ServerError, Unavailable
 from onnxd.http_frontend.call import Call, Route
+from onnxd.http_frontend.credentials import credentials_of
 from onnxd.http_frontend.errors import CLIENT_GONE, refusal, response_to
 from onnxd.http_frontend.router import Router
 from onnxd.protocol.names import check_model_name, parse_version
 from onnxd.protocol.shared_memory import check_region_name
+from onnxd.security.gate import Gate, require
+from onnxd.security.operations import OPERATIONS
 from onnxd.security.origin import check_origin
 from onnxd.telemetry.access import Outcome, log_access
 from onnxd.telemetry.refusals import Refusals
-
-ADMIN_OPERATIONS: Final = frozenset({"load", "unload", "trace", "log", "shared_memory"})
-"""Operations that change what the server does; a browser must not be talked into them."""
 
 _log = structlog.get_logger(__name__)
 
@@ -29,8 +28,9 @@ _log = structlog.get_logger(__name__)
 class Boundary:
     """What aiohttp calls for every request that it could parse."""
 
-    def __init__(self, routes: Iterable[Route], host: str, refusals: Refusals) -> None:
+    def __init__(self, routes: Iterable[Route], host: str, refusals: Refusals, gate: Gate) -> None:
         """`host` is the address that is listened on, against which admin requests are checked."""
+        self._gate = gate
         self._router = Router(routes)
         self._host = host
         self._refusals = refusals
@@ -77,7 +77,8 @@ class Boundary:
         return response
 
     def _admit(self, call: Call) -> Route | web.Response:
-        """The call's route, or a refusal. Raises InvalidName, PermissionDenied."""
+        """The call's route, or a refusal. Raises InvalidName, PermissionDenied, Unauthenticated, and
+        MalformedPayload for more than one credential."""
         request = call.request
         if request.version not in (HttpVersion11, HttpVersion10):
             # aiohttp parses any version that has the form, and would go on as if it were 1.1.
@@ -92,7 +93,7 @@ class Boundary:
             return _method_not_allowed(found.methods)
         if "Expect" in request.headers and request.headers["Expect"].lower() != "100-continue":
             return refusal(417, "expected no other 'Expect' than 100-continue")
-        if route.operation in ADMIN_OPERATIONS:
+        if OPERATIONS[route.operation].admin:  # a browser must not be talked into them
             check_origin(
                 listening_on=self._host,
                 host=_host_of(request),
@@ -103,6 +104,10 @@ class Boundary:
             call.version = parse_version(found.version)
         elif "{region}" in route.path:
             call.region = check_region_name(found.region)
+        if not self._gate.open:
+            call.caller = self._gate.admit(route.operation, credentials_of(request, self._gate))
+            if call.model:
+                require(call.caller, route.operation, call.model)
         return route
 
 
@@ -145,6 +150,7 @@ def _log_access(call: Call, status: int, error: str) -> None:
         version=call.version,
         request_id=call.request_id,
         trace_id=call.trace_id,
+        principal=call.caller.principal.name,
         peer=(call.request.remote or "") if status >= 400 else "",
         error=error,
     )

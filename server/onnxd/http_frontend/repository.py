@@ -18,6 +18,7 @@ from onnxd.protocol.load_parameters import check_unload_parameters, load_overrid
 from onnxd.protocol.wording import show
 from onnxd.repository.catalog import ModelState
 from onnxd.repository.control_plane import ControlPlane
+from onnxd.security.gate import may_see, require
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ class RepositoryHandlers:
             repository_index(
                 IndexRow(entry.name, entry.version, entry.state.value if entry.state else "", entry.reason)
                 for entry in await self.lifecycle.index()
-                if not only_ready or entry.state is ModelState.READY
+                if (not only_ready or entry.state is ModelState.READY)
+                and may_see(call.caller, "index", entry.name)
             )
         )
 
@@ -52,6 +54,8 @@ class RepositoryHandlers:
             permitted=self.lifecycle.overrides_permitted,
             base64_files=True,
         )
+        if override is not None:
+            require(call.caller, "overrides", call.model)
         await self.lifecycle.load(call.model, override)
         return json_response({})
 

@@ -21,6 +21,7 @@ from onnxd.http_frontend.trace_settings import TraceSettingHandlers
 from onnxd.inference import InferenceService
 from onnxd.protocol.limits import ProtocolLimits
 from onnxd.repository.control_plane import ControlPlane
+from onnxd.security.gate import Gate
 from onnxd.telemetry.metrics import Metrics
 from onnxd.telemetry.refusals import Refusals
 from onnxd.telemetry.run_time_settings import RunTimeSettings
@@ -52,6 +53,7 @@ class HttpFrontend:
         server_name: str,
         server_version: str,
         refusals: Refusals,
+        gate: Gate,
         metrics: Metrics | None,
     ) -> None:
         """`metrics` None: there is no /metrics."""
@@ -70,7 +72,7 @@ class HttpFrontend:
             metrics=None if metrics is None else MetricsHandlers(metrics),
         )
         """Everything that is answered, for the documentation and for the tests that walk it."""
-        self._boundary = Boundary(self.routes, host, refusals)
+        self._boundary = Boundary(self.routes, host, refusals, gate)
         self._listener = Listener(self._boundary, config, host, config.port, flag="--http-port")
 
     @property

@@ -10,7 +10,6 @@ from onnxd.http_frontend.body import BodyReader
 from onnxd.http_frontend.call import Call, Handler, Route
 from onnxd.http_frontend.offload import by_size
 from onnxd.http_frontend.responses import json_response
-from onnxd.messages import ANONYMOUS
 from onnxd.protocol.json_text import parse_object
 from onnxd.protocol.limits import ProtocolLimits
 from onnxd.protocol.shared_memory import (
@@ -44,7 +43,7 @@ class SharedMemoryHandlers:
         )
 
     async def status(self, call: Call) -> web.Response:
-        rows = self.shared_memory.status(ANONYMOUS, call.region or None, local=is_local(call))
+        rows = self.shared_memory.status(call.caller.principal, call.region or None, local=is_local(call))
         return json_response(status_document(rows))
 
     async def register(self, call: Call) -> web.Response:
@@ -52,12 +51,12 @@ class SharedMemoryHandlers:
         if not call.region:
             raise InvalidName("expected the name of a region in the path: .../region/NAME/register")
         wanted = read_registration(document)
-        self.shared_memory.register(ANONYMOUS, call.region, wanted, local=is_local(call))
+        self.shared_memory.register(call.caller.principal, call.region, wanted, local=is_local(call))
         return json_response({})
 
     async def unregister(self, call: Call) -> web.Response:
         await self.body.read(call.request)
-        self.shared_memory.unregister(ANONYMOUS, call.region or None, local=is_local(call))
+        self.shared_memory.unregister(call.caller.principal, call.region or None, local=is_local(call))
         return json_response({})
 
     # CUDA: there never is a region, and to ask or to forget is no mistake: perf_analyzer begins with it.

@@ -8,6 +8,7 @@ from onnxd.http_frontend.call import Call
 from onnxd.http_frontend.responses import json_response
 from onnxd.inference import InferenceService
 from onnxd.protocol.documents import StatisticsRow, statistics
+from onnxd.security.gate import may_see
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,5 +22,6 @@ class StatisticsHandlers:
             statistics(
                 StatisticsRow(served.spec.name, served.spec.version, served.statistics.snapshot())
                 for served in self.inference.serving(call.model or None, call.version)
+                if may_see(call.caller, "stats", served.spec.name)
             )
         )

@@ -20,10 +20,10 @@ def check_origin(*, listening_on: str, host: str | None, origin: str | None) -> 
         raise PermissionDenied(
             "this operation is not for web pages of other origins; call it without an 'Origin' header"
         )
-    if host is None or not _is_loopback(listening_on):
+    if host is None or not is_this_machine(listening_on):
         return
     name = _name_of(host)
-    if name != listening_on.lower() and not _is_loopback(name):
+    if name != listening_on.lower() and not is_this_machine(name):
         raise PermissionDenied(
             "this operation must be addressed to this machine by a loopback name: "
             f"expected 'Host: {listening_on}' or localhost"
@@ -45,7 +45,8 @@ def _name_of(authority: str) -> str:
         return ""
 
 
-def _is_loopback(name: str) -> bool:
+def is_this_machine(name: str) -> bool:
+    """Whether a host name or an address is one that only the machine itself can reach."""
     if name == "localhost":
         return True
     try:

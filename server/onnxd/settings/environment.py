@@ -7,10 +7,10 @@ from typing import Final
 from onnxd.repository.document import shown
 from onnxd.repository.typed_document import suggestion
 from onnxd.settings.given import Given, from_words
-from onnxd.settings.names import CONFIG_VARIABLE, URL_VARIABLE, VARIABLE_PREFIX
+from onnxd.settings.names import CONFIG_VARIABLE, KEY_VARIABLE, URL_VARIABLE, VARIABLE_PREFIX
 from onnxd.settings.table import settings_by_path
 
-_OTHERS: Final = (CONFIG_VARIABLE, URL_VARIABLE)
+_OTHERS: Final = (CONFIG_VARIABLE, KEY_VARIABLE, URL_VARIABLE)
 
 # What Kubernetes puts into every pod for a Service named onnxd or onnxd-something in its namespace.
 _IN_KUBERNETES: Final = "KUBERNETES_SERVICE_HOST"

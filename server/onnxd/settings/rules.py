@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from onnxd.security.origin import is_this_machine
 from onnxd.settings.server_settings import ServerSettings
 from onnxd.settings.table import SettingPath
 
@@ -17,7 +18,28 @@ def contradictions(settings: ServerSettings) -> Iterator[tuple[SettingPath, Sett
             if port == settings.metrics.port:
                 text = f"{port} is the port of another listener too; the metrics need one of their own"
                 yield ("metrics", "port"), other, text
+    if not settings.insecure and not is_this_machine(settings.host) and (open_to_all := _open(settings)):
+        text = (
+            f"{settings.host} can be reached from other machines, and whoever does could {open_to_all}; "
+            "name a file of API keys (auth.keys_file, `onnxd keys add`), switch model_control_api and "
+            "settings_api off, or say insecure: true"
+        )
+        yield ("host",), ("auth", "keys_file"), text
     if settings.load_model and settings.model_control != "explicit":
         control = settings.model_control
         text = f"needs model_control explicit; with {control}, every model is loaded at the start anyway"
         yield ("load_model",), ("model_control",), text
+
+
+def _open(settings: ServerSettings) -> str:
+    """Which admin operations need no credential; "" = none."""
+    if settings.auth.keys_file is not None:
+        return ""
+    restricted = {api for groups in settings.auth.restricted_api for api in groups.split("+")}
+    found = []
+    controlled = settings.model_control_api and settings.model_control != "none"
+    if controlled and "model-repository" not in restricted:
+        found.append("load and unload models")
+    if settings.settings_api and not {"trace", "logging"} <= restricted:
+        found.append("change trace and log settings")
+    return " and ".join(found)

@@ -17,6 +17,7 @@ from onnxd.protocol.limits import ProtocolLimits
 from onnxd.repository.lifecycle import ModelControl
 from onnxd.repository.watcher import WatchConfig
 from onnxd.runtime.trial import TrialLimits
+from onnxd.security.config import AuthConfig
 from onnxd.shared_memory.config import SharedMemoryConfig
 from onnxd.telemetry.logs import LogConfig
 from onnxd.telemetry.setup import TracingConfig
@@ -65,6 +66,9 @@ class ServerSettings:
     """Where the server keeps its own files; unset = onnxd in $XDG_STATE_HOME, or in ~/.local/state."""
     host: NonEmptyText = "127.0.0.1"
     """The address that all listeners bind; 0.0.0.0 = every interface, for anyone who can reach it."""
+    insecure: bool = False
+    """Whether the server may be reached from other machines with admin operations open to everybody."""
+    auth: AuthConfig = field(default_factory=AuthConfig)
     http: HttpConfig = field(default_factory=HttpConfig)
     grpc: GrpcConfig = field(default_factory=GrpcConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)

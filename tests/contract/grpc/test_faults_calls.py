@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from onnxd.grpc_frontend.boundary import stream_handler, unary_handler
 from onnxd.grpc_frontend.call import Call, InProgress
 from onnxd.inference import InferenceConfig
+from onnxd.security.gate import Gate
 from onnxd.telemetry.refusals import Refusals
 from onnxd.tensors import Array
 from onnxd_protos import grpc_service_pb2 as pb
@@ -115,11 +116,11 @@ async def faulty_stream(_: Call) -> None:
 async def test_a_handler_that_raises(streamed: bool) -> None:
     methods = SERVICES[GRPC_INFERENCE_SERVICE]
     handlers = {
-        "ServerReady": unary_handler(methods["ServerReady"], faulty_unary, InProgress(Refusals())),
+        "ServerReady": unary_handler(methods["ServerReady"], faulty_unary, InProgress(Refusals(), Gate())),
         "ModelStreamInfer": stream_handler(
-            methods["ModelStreamInfer"], faulty_stream, InProgress(Refusals())
+            methods["ModelStreamInfer"], faulty_stream, InProgress(Refusals(), Gate())
         ),
-        "ServerLive": unary_handler(methods["ServerLive"], live, InProgress(Refusals())),
+        "ServerLive": unary_handler(methods["ServerLive"], live, InProgress(Refusals(), Gate())),
     }
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(GRPC_INFERENCE_SERVICE, handlers)])

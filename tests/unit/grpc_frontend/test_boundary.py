@@ -18,6 +18,7 @@ from onnxd.errors import InvalidRequest, QueueFull
 from onnxd.grpc_frontend.boundary import Unary, stream_handler, unary_handler
 from onnxd.grpc_frontend.call import Call, InProgress
 from onnxd.grpc_frontend.streams import Streams
+from onnxd.security.gate import Gate
 from onnxd.telemetry.refusals import Refusals
 from onnxd_protos import grpc_service_pb2 as pb
 from onnxd_protos.services import GRPC_INFERENCE_SERVICE, SERVICES
@@ -42,7 +43,7 @@ async def serving(**handlers: "grpc.RpcMethodHandler[Any, Any]") -> AsyncIterato
 
 
 def live(serve: Unary) -> "grpc.RpcMethodHandler[Any, Any]":
-    return unary_handler(METHODS["ServerLive"], serve, InProgress(Refusals()))
+    return unary_handler(METHODS["ServerLive"], serve, InProgress(Refusals(), Gate()))
 
 
 def raising(error: Exception) -> Unary:
@@ -68,7 +69,7 @@ async def test_a_bug_in_a_stream_is_answered_in_the_same_way(own_logs: list[Even
     async def serve(_: Call) -> None:
         raise ExceptionGroup("unhandled errors in a TaskGroup", [KeyError("the secret")])
 
-    handler = stream_handler(METHODS["ModelStreamInfer"], serve, InProgress(Refusals()))
+    handler = stream_handler(METHODS["ModelStreamInfer"], serve, InProgress(Refusals(), Gate()))
     async with serving(ModelStreamInfer=handler) as calls:
         stream = calls.stream()
         with pytest.raises(grpc.aio.AioRpcError) as raised:
@@ -83,7 +84,7 @@ async def test_an_error_of_ours_in_a_group_is_itself(caplog: pytest.LogCaptureFi
     async def serve(_: Call) -> None:
         raise ExceptionGroup("", [ExceptionGroup("", [QueueFull("full", retry_after_s=2.0)])])
 
-    handler = stream_handler(METHODS["ModelStreamInfer"], serve, InProgress(Refusals()))
+    handler = stream_handler(METHODS["ModelStreamInfer"], serve, InProgress(Refusals(), Gate()))
     async with serving(ModelStreamInfer=handler) as calls:
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await calls.stream().read()
@@ -144,7 +145,7 @@ async def test_nor_is_the_message_that_ended_a_stream(no_collector: None) -> Non
         raise InvalidRequest("no")
 
     streams = partial(Streams(4).serve, answer=answer)
-    handler = stream_handler(METHODS["ModelStreamInfer"], streams, InProgress(Refusals()))
+    handler = stream_handler(METHODS["ModelStreamInfer"], streams, InProgress(Refusals(), Gate()))
     async with serving(ModelStreamInfer=handler) as calls:
         for _ in range(2):
             stream = calls.stream()

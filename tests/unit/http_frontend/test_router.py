@@ -12,7 +12,7 @@ async def handler(_: Call) -> web.Response:
 
 
 def route(method: str, path: str) -> Route:
-    return Route(method, path, handler, "test")
+    return Route(method, path, handler, "metadata")
 
 
 ROUTER = Router(

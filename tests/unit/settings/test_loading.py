@@ -133,13 +133,13 @@ def test_an_empty_file_and_an_empty_variable_say_nothing(file: Path) -> None:
 
 
 def test_the_environment_can_name_the_file_and_a_flag_another(file: Path, tmp_path: Path) -> None:
-    file.write_text("host: 10.0.0.1\n")
+    file.write_text("host: 127.0.1.1\n")
     other = tmp_path / "other.yaml"
-    other.write_text("host: 10.0.0.2\n")
+    other.write_text("host: 127.0.1.2\n")
     environment = {"ONNXD_CONFIG": str(file)}
 
-    assert load(environment=environment).settings.host == "10.0.0.1"
-    assert load(file=other, environment=environment).settings.host == "10.0.0.2"
+    assert load(environment=environment).settings.host == "127.0.1.1"
+    assert load(file=other, environment=environment).settings.host == "127.0.1.2"
 
 
 def test_all_faults_of_all_sources_are_told_at_once(file: Path) -> None:
@@ -153,8 +153,8 @@ def test_all_faults_of_all_sources_are_told_at_once(file: Path) -> None:
         f"{file}:2:9: http.port: expected an integer from 0 to 65535, got 99999",
         f"{file}:3:3: http.prot: unknown key; did you mean port?",
         f"{file}:4:1: nonsense: unknown key; the keys here are model_repository, model_control, "
-        "model_control_api, settings_api, model_overrides, load_model, state_dir, host, http, grpc, metrics, "
-        "simple, watch, inference, trial, limits, shared_memory, tracing, log, drain",
+        "model_control_api, settings_api, model_overrides, load_model, state_dir, host, insecure, auth, "
+        "http, grpc, metrics, simple, watch, inference, trial, limits, shared_memory, tracing, log, drain",
         "ONNXD_GRPC_PROT: unknown variable; did you mean ONNXD_GRPC_PORT?",
         "ONNXD_LOG_LEVEL: expected one of debug, info, warning, error, got 'dbug'; did you mean debug?",
         "--grpc-port: expected an integer from 0 to 65535, got 'x'",
@@ -199,18 +199,18 @@ def test_the_address_for_the_client_commands_is_no_unknown_variable() -> None:
 
 def test_what_kubernetes_sets_for_a_service_named_onnxd_is_no_unknown_variable() -> None:
     links = {
-        "ONNXD_SERVICE_HOST": "10.0.0.1",
+        "ONNXD_SERVICE_HOST": "127.0.1.1",
         "ONNXD_SERVICE_PORT_HTTP": "8000",
-        "ONNXD_PORT": "tcp://10.0.0.1:8000",
-        "ONNXD_PORT_8000_TCP_ADDR": "10.0.0.1",
+        "ONNXD_PORT": "tcp://127.0.1.1:8000",
+        "ONNXD_PORT_8000_TCP_ADDR": "127.0.1.1",
     }
 
-    assert load(environment={"KUBERNETES_SERVICE_HOST": "10.0.0.2", **links}).settings == ServerSettings()
+    assert load(environment={"KUBERNETES_SERVICE_HOST": "127.0.1.2", **links}).settings == ServerSettings()
     assert len(faults(environment=links)) == 4
 
 
 def test_a_kubernetes_service_whose_variable_is_a_setting_is_explained() -> None:
-    (fault,) = faults(environment={"ONNXD_HTTP_PORT": "tcp://10.0.0.1:80"})
+    (fault,) = faults(environment={"ONNXD_HTTP_PORT": "tcp://127.0.1.1:80"})
 
     assert "enableServiceLinks: false" in fault
 

@@ -1,0 +1,25 @@
+"""What a call's metadata says of who makes it."""
+
+from typing import Any
+
+from grpc.aio import ServicerContext
+
+from onnxd.security.gate import Credentials, Gate
+from onnxd.security.restrictions import GRPC_PREFIX
+
+
+def credentials_of(context: ServicerContext[Any, Any], gate: Gate) -> Credentials:
+    """As they were sent, for the gate to judge. Keys of metadata are in lower case already."""
+    authorization: list[str] = []
+    api_key: list[str] = []
+    restricted: dict[str, str] = {}
+    for key, value in context.invocation_metadata() or ():
+        if not isinstance(value, str):
+            continue
+        if key == "authorization":
+            authorization.append(value)
+        elif key == "x-api-key":
+            api_key.append(value)
+        elif key.startswith(GRPC_PREFIX):
+            restricted[key.removeprefix(GRPC_PREFIX)] = value
+    return Credentials(authorization, api_key, restricted, GRPC_PREFIX)

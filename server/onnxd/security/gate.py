@@ -1,0 +1,131 @@
+"""The one gate: who is this, and may they do that? Both front ends ask it, before they read a body.
+
+    credentials -> admit  -> Caller      who they are, and that they may use the operation at all
+    Caller      -> require               that they may use it on this model
+
+With nothing configured the gate is open: everybody may do everything that is switched on.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from onnxd.errors import MalformedPayload, PermissionDenied, Unauthenticated
+from onnxd.messages import ANONYMOUS, Principal
+from onnxd.security.operations import OPERATIONS
+from onnxd.security.restrictions import Restrictions
+from onnxd.security.scopes import EVERYTHING, Scopes
+
+_LONGEST: Final = 8192
+_HOW: Final = "send an API key as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Somebody whom the gate has let in."""
+
+    principal: Principal
+    scopes: Scopes
+
+
+EVERYBODY: Final = Caller(ANONYMOUS, EVERYTHING)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a request's head says of who sent it."""
+
+    authorization: Sequence[str] = ()
+    api_key: Sequence[str] = ()
+    restricted: Mapping[str, str] = field(default_factory=dict)
+    """The headers of restricted APIs, by their names in lower case without the protocol's prefix."""
+    prefix: str = ""
+    """What the protocol puts before those names."""
+
+
+class Authenticator(Protocol):
+    """Something that knows credentials of one kind."""
+
+    def identify(self, credential: str, now_s: float) -> Caller | None:
+        """Whose credential this is, at a time of the Unix epoch; None if it is nobody's. Does not block."""
+
+
+class Gate:
+    """Settled when the server starts; what its authenticators know may change while it runs."""
+
+    def __init__(
+        self,
+        authenticators: Sequence[Authenticator] = (),
+        *,
+        public: Scopes = EVERYTHING,
+        restrictions: Restrictions | None = None,
+    ) -> None:
+        """Without authenticators everybody is let in. `public`: what needs no credential."""
+        self._authenticators = tuple(authenticators)
+        self._nobody = Caller(ANONYMOUS, public)
+        self._restrictions = restrictions or Restrictions({})
+        self.open: Final = not self._authenticators and not self._restrictions
+        """There is nothing to check: front ends need not even collect credentials."""
+        self.authenticates: Final = bool(self._authenticators)
+        self.restricted_apis: Final = self._restrictions.apis
+        self.restricted_headers: Final = self._restrictions.headers
+        """What to collect for `Credentials.restricted`."""
+
+    def admit(self, operation: str, credentials: Credentials) -> Caller:
+        """Who asks, if they may use an operation at all.
+
+        Raises Unauthenticated, PermissionDenied, and MalformedPayload for more than one credential.
+        """
+        if self.open:
+            return EVERYBODY
+        row = OPERATIONS[operation]
+        self._restrictions.check(row.restricted_api, credentials.restricted, credentials.prefix)
+        if not self._authenticators:
+            return EVERYBODY
+        caller = self._identify(credentials)
+        if not caller.scopes.permits(row.verb):
+            raise _refused(caller, operation, "")
+        return caller
+
+    def _identify(self, credentials: Credentials) -> Caller:
+        sent = [_bearer(value) for value in credentials.authorization]
+        sent += credentials.api_key
+        if not sent:
+            return self._nobody
+        if len(sent) > 1:
+            raise MalformedPayload(f"expected one credential, got {len(sent)}; {_HOW}")
+        now_s = time.time()
+        if len(sent[0]) <= _LONGEST:
+            for authenticator in self._authenticators:
+                caller = authenticator.identify(sent[0], now_s)
+                if caller is not None:
+                    return Caller(caller.principal, caller.scopes.with_also(self._nobody.scopes))
+        raise Unauthenticated(f"the credential is not one that holds here; {_HOW}")
+
+
+def require(caller: Caller, operation: str, model: str) -> None:
+    """Raises PermissionDenied for what a caller may not do on a model, or Unauthenticated where a credential
+    might help."""
+    if not caller.scopes.permits(OPERATIONS[operation].verb, model):
+        raise _refused(caller, operation, model)
+
+
+def may_see(caller: Caller, operation: str, model: str) -> bool:
+    """Whether a model is named to a caller in lists."""
+    return caller.scopes.permits(OPERATIONS[operation].verb, model)
+
+
+def _bearer(value: str) -> str:
+    scheme, _, credential = value.strip().partition(" ")
+    if scheme.lower() != "bearer":
+        raise Unauthenticated(f"'Authorization' is of a kind that is not known here; {_HOW}")
+    return credential.strip()
+
+
+def _refused(caller: Caller, operation: str, model: str) -> Unauthenticated | PermissionDenied:
+    verb = OPERATIONS[operation].verb
+    what = f"'{verb}' on model '{model}'" if model else f"'{verb}'"
+    if caller.principal is ANONYMOUS:
+        return Unauthenticated(f"{what} needs a credential; {_HOW}")
+    return PermissionDenied(f"'{caller.principal.name}' may not do {what}: none of its scopes permits it")

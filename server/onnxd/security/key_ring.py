@@ -1,0 +1,83 @@
+"""The API keys that hold now: read from their file, and again whenever it changes."""
+
+import asyncio
+import os
+from pathlib import Path
+from types import TracebackType
+
+import structlog
+
+from onnxd.messages import Principal
+from onnxd.security import key_file
+from onnxd.security.api_key import read_key
+from onnxd.security.gate import Caller
+from onnxd.security.key_file import KeyFileUnusable, KeySet
+
+_log = structlog.get_logger(__name__)
+
+_Stamp = tuple[int, int, int, int]
+
+
+class KeyRing:
+    """An Authenticator. An async context manager: while it is open it follows its file.
+
+    A file that becomes unusable leaves the keys as they are, with an error in the log: a slip of the hand
+    must not lock everybody out, nor let anybody in.
+    """
+
+    def __init__(self, path: Path, *, look_every_s: float) -> None:
+        self._look_every_s = look_every_s
+        self._path = path
+        self._keys: KeySet | None = None
+        self._seen: _Stamp | None = None
+        self._tasks = asyncio.TaskGroup()
+        self._follower: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> "KeyRing":
+        """Raises KeyFileUnusable."""
+        self._seen = _stamp(self._path)
+        self._keys = await asyncio.to_thread(key_file.load, self._path)
+        await self._tasks.__aenter__()
+        self._follower = self._tasks.create_task(self._follow(), name="API keys")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._follower is not None:
+            self._follower.cancel()
+        await self._tasks.__aexit__(None, None, None)
+
+    def identify(self, credential: str, now_s: float) -> Caller | None:
+        key = read_key(credential)
+        found = None if key is None or self._keys is None else self._keys.find(key, now_s)
+        if found is None:
+            return None
+        record, scopes = found
+        return Caller(Principal(record.principal), scopes)
+
+    async def look(self) -> None:
+        """Read the file again if it is another one than before."""
+        stamp = _stamp(self._path)
+        if stamp == self._seen:
+            return
+        self._seen = stamp
+        try:
+            self._keys = await asyncio.to_thread(key_file.load, self._path)
+        except KeyFileUnusable as error:
+            _log.error("API keys", reason=str(error), effect="the keys stay as they were")
+        else:
+            _log.info("API keys", keys=len(self._keys.records))
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(self._look_every_s)
+            await self.look()
+
+
+def _stamp(path: Path) -> _Stamp | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

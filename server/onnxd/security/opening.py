@@ -1,0 +1,30 @@
+"""From the operator's settings to the gate, and what it needs while it is open."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from onnxd.security.config import AuthConfig
+from onnxd.security.gate import Authenticator, Gate
+from onnxd.security.key_ring import KeyRing
+from onnxd.security.restrictions import RestrictionFault, read_restrictions
+from onnxd.security.scopes import ScopeFault, Scopes
+
+
+class AuthUnusable(ValueError):
+    """The settings of `auth` do not say what they mean. For the operator at start-up."""
+
+
+@asynccontextmanager
+async def open_gate(config: AuthConfig) -> AsyncIterator[Gate]:
+    """Raises AuthUnusable, KeyFileUnusable."""
+    try:
+        public = Scopes.parse(config.public)
+        restrictions = read_restrictions(config.restricted_api)
+    except (ScopeFault, RestrictionFault) as fault:
+        raise AuthUnusable(str(fault)) from fault
+    authenticators: list[Authenticator] = []
+    async with AsyncExitStack() as resources:
+        if config.keys_file is not None:
+            ring = KeyRing(config.keys_file, look_every_s=config.keys_interval)
+            authenticators.append(await resources.enter_async_context(ring))
+        yield Gate(authenticators, public=public, restrictions=restrictions)
