@@ -1,7 +1,7 @@
 """The composition root: opens every part in order and closes them in reverse.
 
-    logging -> tracing -> store -> trial room -> lifecycle -> shared memory -> gate -> gRPC -> HTTP -> metrics
-    -> (serve) -> drain
+    logging -> audit -> tracing -> store -> trial room -> lifecycle -> shared memory -> gate
+    -> gRPC -> HTTP -> metrics -> (serve) -> drain
 
 Nothing below knows the settings as a whole; each part is given its own.
 """
@@ -33,6 +33,7 @@ from onnxd.runtime.trial import TrialRoom
 from onnxd.security.opening import open_gate
 from onnxd.settings.server_settings import ServerSettings
 from onnxd.shared_memory.service import SharedMemory
+from onnxd.telemetry.audit import open_audit
 from onnxd.telemetry.log_settings import LogSettings
 from onnxd.telemetry.logs import log_settings
 from onnxd.telemetry.metrics import Metrics
@@ -66,9 +67,10 @@ async def open_server(
 
     `log`: of the log that is open, for clients to change; None = the log is somebody else's.
     Raises StateDirectoryUnusable, PortTaken, TracingUnavailable, SharedMemoryUnavailable, AuthUnusable,
-    KeyFileUnusable: for the operator, each with its mend.
+    KeyFileUnusable, AuditUnusable: for the operator, each with its mend.
     """
     release = version("onnxd")
+    resources.enter_context(open_audit(settings.audit))
     tracing = await resources.enter_async_context(open_tracing(settings.tracing, release))
     store = resources.enter_context(SnapshotStore(settings.state_dir or default_state_dir()))
     trials = await resources.enter_async_context(TrialRoom(settings.trial))

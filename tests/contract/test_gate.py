@@ -1,5 +1,6 @@
 """Every route and every gRPC method stands behind the gate, over both protocols and for every client."""
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +20,7 @@ from onnxd.http_frontend.call import Route
 from onnxd.security import key_file
 from onnxd.security.config import AuthConfig
 from onnxd.security.operations import OPERATIONS
+from onnxd.telemetry.audit import AuditConfig
 from onnxd_client import AsyncClient, PermissionDenied, Unauthenticated
 from onnxd_protos.services import SERVICES
 from tests.support.graphs import identity
@@ -70,7 +72,8 @@ async def server(keys: Keys, tmp_path_factory: pytest.TempPathFactory) -> AsyncI
     for model in ("m1", "other"):
         publish(root / "models", model, 1, identity(), CONFIG)
     auth = AuthConfig(keys_file=keys.path, keys_interval=0.02)
-    async with running_server(root / "models", root / "state", auth=auth) as running:
+    audit = AuditConfig(keys.path.parent / "audit.jsonl")
+    async with running_server(root / "models", root / "state", auth=auth, audit=audit) as running:
         yield running
 
 
@@ -284,3 +287,52 @@ async def test_row_49_a_restricted_api_needs_its_header(tmp_path: Path) -> None:
                 await calls.load_model("m1")
             await calls.load_model("m1", headers={"triton-grpc-protocol-admin-key": "s3cret"})
             await calls.get_server_metadata()
+
+
+def audited(keys: Keys) -> list[dict[str, Any]]:
+    """The records so far."""
+    lines = (keys.path.parent / "audit.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+async def test_what_an_admin_does_is_on_record(server: RunningServer, keys: Keys) -> None:
+    before = len(audited(keys))
+    sent = head(keys.of["root"])
+    async with triton_http.InferenceServerClient(server.http.removeprefix("http://")) as http:
+        await http.load_model("m1", headers=dict(sent))
+    async with triton_grpc.InferenceServerClient(server.grpc) as calls:
+        await calls.load_model("m1", headers=dict(sent))
+        await calls.update_log_settings({"log_verbose_level": 0}, headers=dict(sent))
+        await calls.get_log_settings(headers=dict(sent))
+    new = audited(keys)[before:]
+    assert [record["operation"] for record in new] == ["load", "load", "log"]
+    assert {record["principal"] for record in new} == {"root"}
+    assert [record["outcome"] for record in new] == ["answered"] * 3
+    assert [record["model"] for record in new] == ["m1", "m1", ""]
+    assert {record["peer"] for record in new} == {"127.0.0.1"}
+
+
+async def test_who_was_refused_is_on_record(server: RunningServer, keys: Keys) -> None:
+    before = len(audited(keys))
+    async with httpx.AsyncClient(base_url=server.http) as http:
+        await http.post("/v2/models/m1/infer")
+        await http.post("/v2/models/other/infer", headers=head(keys.of["invoker"]))
+    new = audited(keys)[before:]
+    assert [(record["principal"], record["status"]) for record in new] == [
+        ("anonymous", 401),
+        ("invoker", 403),
+    ]
+
+
+async def test_J16_no_key_is_in_the_log_the_metrics_or_the_record(
+    server: RunningServer, keys: Keys, capfd: pytest.CaptureFixture[str]
+) -> None:
+    root = head(keys.of["root"])
+    async with httpx.AsyncClient(base_url=server.http, headers=root) as http:
+        shown = [
+            (await http.get(path)).text for path in ("/metrics", "/v2", "/v2/models/m1/config", "/v2/logging")
+        ]
+    output = capfd.readouterr()
+    shown += [output.out, output.err, (keys.path.parent / "audit.jsonl").read_text()]
+    for key in keys.of.values():
+        assert not any(key in text or key.split("_")[2] in text for text in shown)

@@ -24,6 +24,7 @@ def command(ctx: click.Context, /, **_: object) -> None:
     from onnxd.security.key_file import KeyFileUnusable
     from onnxd.security.opening import AuthUnusable
     from onnxd.shared_memory.regions import SharedMemoryUnavailable
+    from onnxd.telemetry.audit import AuditUnusable
     from onnxd.telemetry.setup import TracingUnavailable
 
     refusals: list[Exception] = []
@@ -36,6 +37,7 @@ def command(ctx: click.Context, /, **_: object) -> None:
         SharedMemoryUnavailable,
         GrpcPortTaken,
         HttpPortTaken,
+        AuditUnusable,
         AuthUnusable,
         KeyFileUnusable,
     ) as group:

@@ -8,7 +8,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import grpc
 import structlog
@@ -19,6 +19,9 @@ from onnxd.errors import MalformedPayload, ServerError, Unavailable
 from onnxd.grpc_frontend.call import Call, Context, InProgress
 from onnxd.grpc_frontend.errors import Refusal, refusal_of
 from onnxd.grpc_frontend.operations import operation_of
+from onnxd.security.operations import OPERATIONS
+from onnxd.security.peer import grpc_peer_address
+from onnxd.telemetry import audit
 from onnxd.telemetry.access import Outcome, log_access
 from onnxd_protos.services import Method
 
@@ -26,6 +29,8 @@ Request = TypeVar("Request", bound=Message)
 Unary = Callable[[Any, Call], Awaitable[Message]]
 BytesUnary = Callable[[bytes, Call], Awaitable[bytes]]
 Stream = Callable[[Call], Awaitable[None]]
+
+_DENIED: Final = frozenset({"UNAUTHENTICATED", "PERMISSION_DENIED"})
 
 _log = structlog.get_logger(__name__)
 
@@ -135,7 +140,18 @@ def settle(raised: Exception, call: Call) -> Refusal:
 
 
 def log_call(call: Call, outcome: Outcome, status: str, error: str = "") -> None:
-    """One line of the access log."""
+    """One line of the access log, and a record of what an admin did or somebody was refused."""
+    if OPERATIONS[call.asks].admin or status in _DENIED:
+        audit.record(
+            call.asks,
+            outcome,
+            status,
+            principal=call.caller.principal.name,
+            peer=grpc_peer_address(call.context.peer()),
+            method=call.operation,
+            model=call.model,
+            reason=error,
+        )
     log_access(
         outcome,
         call.operation,

@@ -42,9 +42,10 @@ class Call:
         return None if remaining_s is None else time.monotonic() + remaining_s
 
     def require(self, model: str, asks: str = "") -> None:
-        """Raises PermissionDenied, or Unauthenticated, unless the caller may do what the call asks (or
-        something else) on a model."""
-        require(self.caller, asks or self.asks, model)
+        """Raises PermissionDenied, or Unauthenticated, unless the caller may do that on a model.
+        `asks`: what it turns out to ask besides, as which it counts from now on."""
+        self.asks = asks or self.asks
+        require(self.caller, self.asks, model)
 
     def next(self) -> "Call":
         """The next message of a stream that this call is."""

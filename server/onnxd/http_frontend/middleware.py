@@ -5,6 +5,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 import structlog
 from aiohttp import HttpVersion10, HttpVersion11, web
@@ -19,8 +20,11 @@ from onnxd.protocol.shared_memory import check_region_name
 from onnxd.security.gate import Gate, require
 from onnxd.security.operations import OPERATIONS
 from onnxd.security.origin import check_origin
+from onnxd.telemetry import audit
 from onnxd.telemetry.access import Outcome, log_access
 from onnxd.telemetry.refusals import Refusals
+
+_DENIED: Final = frozenset({401, 403})
 
 _log = structlog.get_logger(__name__)
 
@@ -141,6 +145,17 @@ def _opaque(call: Call) -> tuple[web.Response, str]:
 
 def _log_access(call: Call, status: int, error: str) -> None:
     outcome: Outcome = "answered" if status < 400 else "failed" if status == 500 else "refused"
+    if call.route is not None and (OPERATIONS[call.route.operation].admin or status in _DENIED):
+        audit.record(
+            call.route.operation,
+            outcome,
+            status,
+            principal=call.caller.principal.name,
+            peer=call.request.remote or "",
+            method=call.route.label,
+            model=call.model,
+            reason=error,
+        )
     log_access(
         outcome,
         call.route.label if call.route else call.request.method,

@@ -19,6 +19,7 @@ from onnxd.repository.watcher import WatchConfig
 from onnxd.runtime.trial import TrialLimits
 from onnxd.security.config import AuthConfig
 from onnxd.shared_memory.config import SharedMemoryConfig
+from onnxd.telemetry.audit import AuditConfig
 from onnxd.telemetry.logs import LogConfig
 from onnxd.telemetry.setup import TracingConfig
 from onnxd.units import Seconds
@@ -80,4 +81,5 @@ class ServerSettings:
     shared_memory: SharedMemoryConfig = field(default_factory=SharedMemoryConfig)
     tracing: TracingConfig = field(default_factory=TracingConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    audit: AuditConfig = field(default_factory=AuditConfig)
     drain: DrainConfig = field(default_factory=DrainConfig)
