@@ -80,6 +80,46 @@ def datatype_of(array: Array) -> Datatype:
 
 
 @dataclass(frozen=True, slots=True)
+class DynamicAxis:
+    """A dimension of inputs and outputs whose size differs from request to request."""
+
+    name: str
+    """The graph's symbol for it."""
+    buckets: tuple[int, ...]
+    """The sizes that the graph is run with, ascending: a request is padded to the next."""
+    pad: int | float = 0
+    """What inputs are padded with; text with the empty text."""
+
+
+class BatchKind(enum.Enum):
+    """What an input that the server makes for a run tells of the requests in it."""
+
+    ELEMENT_COUNT = "element_count"
+    """The elements of the source in each request."""
+    ACCUMULATED_ELEMENT_COUNT = "accumulated_element_count"
+    """Where each request's elements end."""
+    ACCUMULATED_ELEMENT_COUNT_WITH_ZERO = "accumulated_element_count_with_zero"
+    """The same, with a leading 0."""
+    MAX_ELEMENT_COUNT_AS_SHAPE = "max_element_count_as_shape"
+    """A tensor as long as the longest request, of zeros."""
+    ITEM_SHAPE = "item_shape"
+    """The shape of each row of the source, as [rows, dimensions]."""
+    ITEM_SHAPE_FLATTEN = "item_shape_flatten"
+    """The same in one dimension."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchInput:
+    """An input of the graph that no client sends: the server makes it for each run."""
+
+    name: str
+    datatype: Datatype
+    kind: BatchKind
+    source: str
+    """The input that it is about."""
+
+
+@dataclass(frozen=True, slots=True)
 class TensorSpec:
     """One input or output of a model.
 
@@ -93,6 +133,14 @@ class TensorSpec:
     labels: tuple[str, ...] = ()
     reshape: tuple[int, ...] | None = None
     """The shape that the graph has for it, where that is not the clients'; the same elements."""
+    axes: tuple[str | None, ...] = ()
+    """For each dimension of `graph_shape` the dynamic axis that it is; empty = none is."""
+    is_mask: bool = False
+    """The server fills it where a client leaves it out: 1 for what the request has, 0 for padding."""
+    ragged: bool = False
+    """An input that the graph takes flat: the elements of all requests of a run, one after the other."""
+    scatter: str | None = None
+    """Of an output that the graph gives flat: the input whose shape says how much of it each request has."""
 
     @property
     def graph_shape(self) -> tuple[int, ...]:
@@ -111,6 +159,16 @@ class ModelSpec:
     max_batch_size: int = 0
     """Rows; 0 = the model does not batch, and shapes are complete."""
     platform: str = "onnxruntime_onnx"
+    axes: tuple[DynamicAxis, ...] = ()
+    """Those that requests are padded on."""
+    batch_inputs: tuple[BatchInput, ...] = ()
+
+    @property
+    def is_ragged(self) -> bool:
+        """Requests are put together by their elements, or told apart by inputs that the server makes."""
+        return bool(self.batch_inputs) or any(
+            tensor.ragged or tensor.scatter for tensor in (*self.inputs, *self.outputs)
+        )
 
     @property
     def batches(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import ConfigDict, Field
 
 from onnxd.repository.config_values import Duration, FileName, Provider, SessionOptions, SomeBytes
+from onnxd.repository.shape_config import Axes, BatchInputs
 from onnxd.repository.version_policy import VersionPolicy, Versions
 from onnxd.runtime.session_config import SessionConfig
 from onnxd.scheduler.policy import BatchPolicy
@@ -36,7 +37,9 @@ class InputConfig:
     reshape: Shape | None = None
     """The shape that the graph sees, where clients see another (`shape`) with the same elements."""
     optional: bool = False
-    """Clients may leave it out; only for an input that has a default in the graph."""
+    """Clients may leave it out; only for an input that has a default in the graph, or is a mask_input."""
+    ragged: bool = False
+    """The graph takes it flat, all requests of a run one after the other; clients send `shape`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,8 @@ class OutputConfig:
     """A text file in the model's directory with one class label a line, for classification."""
     reshape: Shape | None = None
     """The shape that the graph gives, where clients see another (`shape`) with the same elements."""
+    scatter: TensorName | None = None
+    """The graph gives it flat; each request gets what the shape of this input in it asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +162,10 @@ class ModelConfig:
     """Inputs to narrow or to make optional; those not listed are as the graph says."""
     outputs: tuple[OutputConfig, ...] = ()
     """The outputs to offer, in this order; absent = all of the graph's."""
+    dynamic_axes: Axes = field(default_factory=dict)
+    """By the graph's symbol: axes on which requests of different size are padded, to share a batch."""
+    batch_inputs: BatchInputs = ()
+    """Inputs that the server makes for each run; clients do not see them."""
     providers: Annotated[tuple[Provider, ...], Field(min_length=1, max_length=16)] = ("CPUExecutionProvider",)
     """Execution providers in order of preference; an item may be {name: {option: value}}."""
     require_provider: str | None = None

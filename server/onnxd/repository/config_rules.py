@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from onnxd.protocol.reshape import reshape_problem
 from onnxd.repository.config import InputConfig, ModelConfig, OutputConfig, provider_name
 from onnxd.repository.document import Loc
+from onnxd.repository.shape_rules import shape_contradictions
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ def contradictions(config: ModelConfig) -> Iterator[Contradiction]:
     yield from _names("inputs", [tensor.name for tensor in config.inputs])
     yield from _names("outputs", [tensor.name for tensor in config.outputs])
     yield from _providers(config)
+    yield from (Contradiction(*found) for found in shape_contradictions(config))
 
 
 def _batching(config: ModelConfig) -> Iterator[Contradiction]:

@@ -24,6 +24,7 @@ from onnxd.repository.config_file import LoadedConfig
 from onnxd.repository.layout import ModelFiles
 from onnxd.repository.model_spec import merge, miscounted_labels
 from onnxd.repository.override import Override, read_override
+from onnxd.repository.padding_check import PADDING, padding_question, padding_warning
 from onnxd.repository.served import LoadReport, ServedVersion
 from onnxd.repository.store import SnapshotStore, StoredFiles
 from onnxd.repository.warmup import UnfitSample, WarmupPlan, plan_warmup
@@ -33,9 +34,9 @@ from onnxd.runtime.memory import give_back
 from onnxd.runtime.onnx_session import OnnxSession
 from onnxd.runtime.trial import TrialRoom
 from onnxd.runtime.trial_messages import TrialReport, TrialRequest
-from onnxd.scheduler.batch import Alone, Rows
 from onnxd.scheduler.batcher import Batcher
 from onnxd.scheduler.clock import LoopClock
+from onnxd.scheduler.forms import form_of
 from onnxd.telemetry.statistics import ModelStatistics
 from onnxd.tensors import ModelSpec
 
@@ -116,8 +117,10 @@ class Loader:
             raise settings.loaded.failure([(unfit.loc, unfit.text)]) from unfit
         if plan.guessed:
             plan = replace(plan, runs=(), counts=())
-        report = await self._trials.rehearse(TrialRequest(path, session, self._threads, plan.runs))
-        return Examined(spec, report, plan, tuple(_miscounted(settings, spec)))
+        asked = {PADDING: question} if (question := padding_question(spec)) else {}
+        report = await self._trials.rehearse(TrialRequest(path, session, self._threads, plan.runs, asked))
+        warning = padding_warning(report.findings.get(PADDING))
+        return Examined(spec, report, plan, (*_miscounted(settings, spec), *filter(None, [warning])))
 
     async def load(
         self, settings: ModelSettings, stored: StoredFiles, number: int, identity: str
@@ -155,7 +158,7 @@ class Loader:
                 spec.name,
                 instances,
                 max_rows=max_rows,
-                form=Rows() if max_rows else Alone(),
+                form=form_of(spec, max_rows=max_rows, count=statistics.record_padding),
                 policy=config.batching.policy(),
                 statistics=statistics,
                 clock=LoopClock(asyncio.get_running_loop()),

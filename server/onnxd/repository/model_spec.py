@@ -5,9 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
+from onnxd.repository.axis_rules import axes_of, axis_problems, with_axes
 from onnxd.repository.config import InputConfig, OutputConfig
 from onnxd.repository.config_file import LoadedConfig
 from onnxd.repository.document import Loc, shown
+from onnxd.repository.ragged_rules import batch_inputs_of, ragged_problems
 from onnxd.runtime.graph import GraphSpec, GraphTensor
 from onnxd.tensors import Datatype, ModelSpec, TensorSpec
 
@@ -31,6 +33,12 @@ def merge(
     merger = _Merger(loaded, graph, labels)
     inputs = tuple(merger.inputs())
     outputs = tuple(merger.outputs())
+    config = loaded.config
+    if config.dynamic_axes:
+        inputs = with_axes(inputs, (*graph.inputs, *graph.optional), config)
+        outputs = with_axes(outputs, graph.outputs, config)
+        merger.problems += axis_problems(config, graph, inputs)
+    merger.problems += ragged_problems(config, graph, inputs, outputs)
     if merger.problems:
         raise loaded.failure(merger.problems)
     return ModelSpec(
@@ -38,7 +46,9 @@ def merge(
         version=version,
         inputs=inputs,
         outputs=outputs,
-        max_batch_size=loaded.config.max_batch_size or 0,
+        max_batch_size=config.max_batch_size or 0,
+        axes=axes_of(config),
+        batch_inputs=batch_inputs_of(config, graph),
     )
 
 
@@ -61,17 +71,19 @@ class _Merger:
         return specs
 
     def _inputs(self) -> Iterator[TensorSpec]:
-        required = {tensor.name: tensor for tensor in self._graph.inputs}
+        made = {made.name for made in self._config.batch_inputs}
+        masks = {axis.mask_input for axis in self._config.dynamic_axes.values()}
+        required = {tensor.name: tensor for tensor in self._graph.inputs if tensor.name not in made}
         optional = {tensor.name: tensor for tensor in self._graph.optional}
         listed = {tensor.name: (index, tensor) for index, tensor in enumerate(self._config.inputs)}
         for name, tensor in required.items():
             index, entry = listed.get(name, (None, InputConfig(name)))
-            if entry.optional:
+            if entry.optional and name not in masks:
                 text = (
                     f"the graph has no default for the input '{shown(name)}', so clients must always send it"
                 )
                 self.problems.append((("inputs", index or 0, "optional"), text))
-            yield self._spec("inputs", index, entry, tensor)
+            yield self._spec("inputs", index, entry, tensor, optional=name in masks)
         for name, (index, entry) in listed.items():
             if name in optional:
                 yield self._spec("inputs", index, entry, optional[name], optional=entry.optional)
@@ -110,6 +122,10 @@ class _Merger:
             self.problems.append(
                 ((*loc, "datatype"), f"{text} for {what}; state the graph's, or leave it out")
             )
+        if isinstance(entry, InputConfig) and entry.ragged:
+            return TensorSpec(tensor.name, tensor.datatype, entry.shape or (), optional=optional, ragged=True)
+        if isinstance(entry, OutputConfig) and entry.scatter is not None:
+            return TensorSpec(tensor.name, tensor.datatype, entry.shape or (), scatter=entry.scatter)
         shape, reshape = entry.shape, entry.reshape
         if reshape is None and shape and set(shape) == {1} and self._is_scalar(tensor):
             reshape = ()  # configs that cannot state a shape without dimensions write [1]

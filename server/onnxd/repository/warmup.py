@@ -1,13 +1,16 @@
 """What a model is run with before it is READY."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from onnxd.errors import TensorMismatch
 from onnxd.protocol.reshape import reshaped
 from onnxd.protocol.wording import show, show_names, show_shape
 from onnxd.repository.config import WarmupInput, WarmupSample, WarmupSection
 from onnxd.repository.document import Loc
+from onnxd.repository.warmup_sizes import Sizes, as_graph_takes, bucket_sizes, in_buckets
 from onnxd.runtime.blank import Blank, WarmupRun
+from onnxd.scheduler.padding import next_bucket
 from onnxd.tensors import ModelSpec, TensorSpec
 
 
@@ -34,19 +37,33 @@ class UnfitSample(Exception):
 
 def plan_warmup(spec: ModelSpec, warmup: WarmupSection) -> WarmupPlan:
     """What the config states; else one run with one row and one with the biggest batch, or one run for a
-    model that does not batch. Optional inputs are left to their defaults, free dimensions are 1.
+    model that does not batch. Optional inputs are left to their defaults, free dimensions are 1; dynamic
+    axes have the size of each bucket in turn, and masks say that all of it is real.
 
     Raises UnfitSample.
     """
-    sent = [tensor for tensor in spec.inputs if not tensor.optional]
-    runs = [{tensor.name: _zeros(tensor, batch) for tensor in sent} for batch in _batches(spec, warmup)]
+    runs = [
+        {tensor.name: _zeros(tensor, batch, sizes) for tensor in _sent(spec)}
+        for batch in _batches(spec, warmup)
+        for sizes in bucket_sizes(spec.axes)
+    ]
     counts = [1] * len(runs)
     for index, sample in enumerate(warmup.samples):
         runs.append(dict(_sample(spec, sample, ("warmup", "samples", index, "inputs"))))
         counts.append(sample.count)
     stated = warmup.batch_sizes is not None or bool(warmup.samples)
-    guessed = not stated and any(-1 in tensor.graph_shape for tensor in sent)
-    return WarmupPlan(tuple(runs), tuple(counts), guessed)
+    guessed = not stated and any(map(_is_open, _sent(spec)))
+    return WarmupPlan(tuple(as_graph_takes(spec, run) for run in runs), tuple(counts), guessed)
+
+
+def _sent(spec: ModelSpec) -> list[TensorSpec]:
+    return [tensor for tensor in spec.inputs if tensor.is_mask or not tensor.optional]
+
+
+def _is_open(tensor: TensorSpec) -> bool:
+    """It has a dimension whose size nobody knows."""
+    axes = tensor.axes or (None,) * len(tensor.graph_shape)
+    return (-1, None) in zip(tensor.graph_shape, axes, strict=True)
 
 
 def _batches(spec: ModelSpec, warmup: WarmupSection) -> list[tuple[int, ...]]:
@@ -58,9 +75,9 @@ def _batches(spec: ModelSpec, warmup: WarmupSection) -> list[tuple[int, ...]]:
     return [(size,) for size in dict.fromkeys(sizes)]
 
 
-def _zeros(tensor: TensorSpec, batch: tuple[int, ...]) -> Blank:
-    sizes = (1 if size == -1 else size for size in tensor.graph_shape)
-    return Blank(tensor.datatype, (*batch, *sizes))
+def _zeros(tensor: TensorSpec, batch: tuple[int, ...], sizes: Sizes) -> Blank:
+    shape = (1 if size == -1 else size for size in in_buckets(tensor, tensor.graph_shape, sizes))
+    return Blank(tensor.datatype, (*batch, *shape), values=(1,) if tensor.is_mask else ())
 
 
 def _sample(spec: ModelSpec, sample: WarmupSample, loc: Loc) -> Iterator[tuple[str, Blank]]:
@@ -68,12 +85,39 @@ def _sample(spec: ModelSpec, sample: WarmupSample, loc: Loc) -> Iterator[tuple[s
     if unknown := sorted(sample.inputs.keys() - {tensor.name for tensor in spec.inputs}):
         known = show_names(tensor.name for tensor in spec.inputs)
         raise UnfitSample((*loc, unknown[0]), f"the model has no input {show(unknown[0])}; it has {known}")
+    given = {
+        tensor.name: _stated(tensor, sample.inputs[tensor.name], batch, (*loc, tensor.name))
+        for tensor in spec.inputs
+        if tensor.name in sample.inputs
+    }
+    sizes = _padded_sizes(spec, given, loc)
     for tensor in spec.inputs:
-        stated = sample.inputs.get(tensor.name)
-        if stated is not None:
-            yield tensor.name, _stated(tensor, stated, batch, (*loc, tensor.name))
-        elif not tensor.optional:
-            yield tensor.name, _zeros(tensor, batch)
+        blank = given.get(tensor.name)
+        if blank is not None:
+            item = in_buckets(tensor, blank.shape[len(batch) :], sizes)
+            yield tensor.name, blank._replace(shape=(*batch, *item))
+        elif tensor in _sent(spec):
+            yield tensor.name, _zeros(tensor, batch, sizes)
+
+
+def _padded_sizes(spec: ModelSpec, given: Mapping[str, Blank], loc: Loc) -> Sizes:
+    """The bucket of each axis; the smallest for one that the sample says nothing of."""
+    sizes: dict[str, tuple[int, str]] = {}
+    for tensor in spec.inputs:
+        blank = given.get(tensor.name)
+        if blank is None:
+            continue
+        for axis, size in zip(tensor.axes, blank.shape[1:], strict=False):
+            if axis is None:
+                continue
+            known, first = sizes.setdefault(axis, (size, tensor.name))
+            if known != size:
+                text = f"size {size} on the axis {show(axis)}, where input {show(first)} has {known}"
+                raise UnfitSample((*loc, tensor.name, "shape"), text)
+    try:
+        return {axis.name: next_bucket(axis, *sizes.get(axis.name, (1, ""))) for axis in spec.axes}
+    except TensorMismatch as error:
+        raise UnfitSample(loc, error.message) from error
 
 
 def _stated(tensor: TensorSpec, stated: WarmupInput, batch: tuple[int, ...], loc: Loc) -> Blank:

@@ -17,12 +17,16 @@ class Blank(NamedTuple):
     """Complete, with the batch dimension; -1 counts as 1."""
     random: bool = False
     """Small numbers instead of zeros. Text is empty either way."""
+    values: tuple[int, ...] = ()
+    """What it holds instead, row by row, again from the start when they are at their end."""
 
     def array(self) -> Array:
         """The same each time, so that a run which fails fails again."""
         sizes = tuple(1 if size < 0 else size for size in self.shape)
         if self.datatype is Datatype.BYTES:
             return np.full(sizes, "", object)
+        if self.values:
+            return np.resize(np.array(self.values).astype(self.datatype.dtype), sizes)
         if not self.random:
             return np.zeros(sizes, self.datatype.dtype)
         random = np.random.default_rng(math.prod(sizes))

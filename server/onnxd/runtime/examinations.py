@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from onnxd.runtime.onnx_session import OnnxSession
+from onnxd.runtime.padding_examination import examine_padding
 
 Question = Mapping[str, Any]
 Finding = dict[str, Any]
 Examination = Callable[[OnnxSession, Path, Question], Finding]
 """Raises LoadFailed to refuse the model."""
 
-EXAMINATIONS: Final[Mapping[str, Examination]] = {}
+EXAMINATIONS: Final[Mapping[str, Examination]] = {"padding": examine_padding}

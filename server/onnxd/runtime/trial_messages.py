@@ -52,7 +52,10 @@ def request_to_json(request: TrialRequest) -> dict[str, Any]:
         "session": dataclasses.asdict(request.session),
         "threads": request.threads,
         "warmup": [
-            {name: [blank.datatype.value, list(blank.shape), blank.random] for name, blank in run.items()}
+            {
+                name: [blank.datatype.value, list(blank.shape), blank.random, list(blank.values)]
+                for name, blank in run.items()
+            }
             for run in request.warmup
         ],
         "examinations": {name: dict(question) for name, question in request.examinations.items()},
@@ -68,8 +71,8 @@ def request_from_json(document: Mapping[str, Any]) -> TrialRequest:
         threads=document["threads"],
         warmup=tuple(
             {
-                name: Blank(Datatype(datatype), tuple(shape), random)
-                for name, (datatype, shape, random) in run.items()
+                name: Blank(Datatype(datatype), tuple(shape), random, tuple(values))
+                for name, (datatype, shape, random, values) in run.items()
             }
             for run in document["warmup"]
         ),

@@ -148,6 +148,16 @@ VERSION_INSTRUMENTS: Final[tuple[Instrument[VersionObservation], ...]] = (
         bounds=ROWS_BOUNDS,
     ),
     Instrument(
+        "onnxd_dynamic_elements_total", Kind.COUNTER, "elements",
+        "Elements of the inputs with dynamic axes in all runs, padding included.",
+        lambda seen: seen.statistics.dynamic_elements,
+    ),
+    Instrument(
+        "onnxd_padding_elements_total", Kind.COUNTER, "elements",
+        "Elements among them that are padding.",
+        lambda seen: seen.statistics.padding_elements,
+    ),
+    Instrument(
         "onnxd_request_bytes", Kind.HISTOGRAM, "bytes",
         "Size of answered requests, as they came and decompressed.",
         lambda seen: seen.statistics.request_bytes,

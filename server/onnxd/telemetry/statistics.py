@@ -96,6 +96,10 @@ class StatisticsSnapshot:
     compute_times: HistogramSnapshot = _NO_TIMES
     """All three parts of the execution together."""
     request_bytes: HistogramSnapshot = _NO_SIZES
+    dynamic_elements: int = 0
+    """Elements of inputs with dynamic axes in all executions, padding included."""
+    padding_elements: int = 0
+    """How many of them were padding."""
 
     def batch_rows(self) -> HistogramSnapshot:
         """The executions by their rows."""
@@ -129,6 +133,8 @@ class StatisticsSnapshot:
             queue_times=self.queue_times.merged(other.queue_times),
             compute_times=self.compute_times.merged(other.compute_times),
             request_bytes=self.request_bytes.merged(other.request_bytes),
+            dynamic_elements=self.dynamic_elements + other.dynamic_elements,
+            padding_elements=self.padding_elements + other.padding_elements,
         )
 
 
@@ -178,6 +184,8 @@ class ModelStatistics:
         self._compute_times = self._request_times.copy()
         self._request_bytes = [0] * (len(BYTES_BOUNDS) + 1)
         self._batches: dict[int, _Compute] = {}
+        self._dynamic_elements = 0
+        self._padding_elements = 0
 
     def record_success(self, timeline: Timeline, rows: int, byte_size: int = 0) -> None:
         """One request of `byte_size` bytes was answered; `rows` is 1 for a model that does not batch.
@@ -215,6 +223,11 @@ class ModelStatistics:
             batch = self._batches[rows] = _Compute()
         batch.add(input_ns, infer_ns, output_ns)
 
+    def record_padding(self, elements: int, padding: int) -> None:
+        """Requests were put together: `elements` in the inputs with dynamic axes, `padding` of them added."""
+        self._dynamic_elements += elements
+        self._padding_elements += padding
+
     def snapshot(self) -> StatisticsSnapshot:
         """The counters now; later recording does not change it."""
         # Every answered request is in each of its histograms once, so none is counted apart from them.
@@ -239,4 +252,6 @@ class ModelStatistics:
             queue_times=times(tuple(self._queue_times), self._queue_ns),
             compute_times=times(tuple(self._compute_times), compute_ns),
             request_bytes=HistogramSnapshot(BYTES_BOUNDS, tuple(self._request_bytes), self._bytes),
+            dynamic_elements=self._dynamic_elements,
+            padding_elements=self._padding_elements,
         )

@@ -123,11 +123,6 @@ CASES: Final = (
         Refuses("input[0].is_non_linear_format_io: not supported"),
     ),
     Case(
-        "input.allow_ragged_batch",
-        'input { name: "x" allow_ragged_batch: true }',
-        Refuses("input[0].allow_ragged_batch: not supported"),
-    ),
-    Case(
         "output.name",
         'output { name: "difference" }',
         Takes(lambda seen: [tensor.name for tensor in seen.spec.outputs], ["difference"]),
@@ -193,15 +188,5 @@ CASES: Final = (
         "output.is_non_linear_format_io",
         'output { name: "y" is_non_linear_format_io: true }',
         Refuses("output[0].is_non_linear_format_io: not supported"),
-    ),
-    Case(
-        "batch_input",
-        'batch_input { kind: BATCH_ELEMENT_COUNT target_name: "n" source_input: "x" }',
-        Refuses("batch_input: not supported"),
-    ),
-    Case(
-        "batch_output",
-        'batch_output { target_name: "y" source_input: "x" }',
-        Refuses("batch_output: not supported"),
     ),
 )

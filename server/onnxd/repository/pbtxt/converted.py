@@ -11,8 +11,8 @@ from onnxd.repository.pbtxt.text import Stated
 from onnxd.repository.pbtxt.translation import written_out
 
 _ORDER: Final = (
-    "file", "max_batch_size", "inputs", "outputs", "providers", "instances", "session", "batching",
-    "versions", "warmup", "parameters",
+    "file", "max_batch_size", "inputs", "outputs", "batch_inputs", "providers", "instances", "session",
+    "batching", "versions", "warmup", "parameters",
 )  # fmt: skip
 
 

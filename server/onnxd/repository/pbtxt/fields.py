@@ -61,15 +61,12 @@ FIELDS: Final[Mapping[str, Treatment]] = {
     "input.format": SHOWN,
     "input.is_shape_tensor": _TENSORRT,
     "input.is_non_linear_format_io": _TENSORRT,
-    "input.allow_ragged_batch": Refused(
-        "rows of different shape cannot share a batch here; without it they are run in batches of their own, "
-        "if the graph takes them with a batch dimension"
-    ),
+    "input.allow_ragged_batch": TAKEN,
     "output": TAKEN,
     "output.is_shape_tensor": _TENSORRT,
     "output.is_non_linear_format_io": _TENSORRT,
-    "batch_input": Refused("the server computes no tensors of the batch for the graph"),
-    "batch_output": Refused("outputs are cut into answers by rows only"),
+    "batch_input": TAKEN,
+    "batch_output": TAKEN,
     "instance_group": TAKEN,
     "instance_group.name": SHOWN,
     "instance_group.profile": Unused("optimization profiles are TensorRT's"),

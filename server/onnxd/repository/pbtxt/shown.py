@@ -32,6 +32,7 @@ def as_triton(
     message.default_model_filename = config.file
     _complete_versions(message, config)
     _complete_tensors(message, spec, config)
+    _complete_ragged(message, spec)
     _complete_groups(message, config, on_cpu=on_cpu)
     _complete_batching(message, config)
     return message
@@ -96,12 +97,31 @@ def _complete_tensors(message: config_pb.ModelConfig, spec: ModelSpec, config: M
     labels = {output.name: output.labels or "" for output in config.outputs}
     for tensor in spec.inputs:
         _fill(
-            message.input.add(optional=tensor.optional, format=formats.get(tensor.name, 0)),
+            message.input.add(
+                optional=tensor.optional,
+                format=formats.get(tensor.name, 0),
+                allow_ragged_batch=tensor.ragged,
+            ),
             tensor,
             spec.batches,
         )
     for tensor in spec.outputs:
         _fill(message.output.add(label_filename=labels.get(tensor.name, "")), tensor, spec.batches)
+
+
+def _complete_ragged(message: config_pb.ModelConfig, spec: ModelSpec) -> None:
+    if not message.batch_input:
+        for made in spec.batch_inputs:
+            message.batch_input.add(
+                kind=config_pb.BatchInput.Kind.Value(f"BATCH_{made.kind.name}"),
+                target_name=[made.name],
+                data_type=data_type(made.datatype),
+                source_input=[made.source],
+            )
+    if not message.batch_output:
+        for output in spec.outputs:
+            if output.scatter is not None:
+                message.batch_output.add(target_name=[output.name], source_input=[output.scatter])
 
 
 def _fill(shown: Any, tensor: TensorSpec, batches: bool) -> None:

@@ -10,6 +10,7 @@ from typing import Final
 from onnxd.repository.config_file import LoadedConfig, decode
 from onnxd.repository.document import Loc, shown
 from onnxd.repository.pbtxt.placement import put_placement
+from onnxd.repository.pbtxt.ragged import put_ragged
 from onnxd.repository.pbtxt.scheduling import put_batching
 from onnxd.repository.pbtxt.session import put_session
 from onnxd.repository.pbtxt.sheet import Sheet
@@ -26,6 +27,7 @@ _NAMES: Final[tuple[tuple[Loc, Loc], ...]] = (
     (("file",), ("default_model_filename",)),
     (("inputs",), ("input",)),
     (("outputs",), ("output",)),
+    (("batch_inputs",), ("batch_input",)),
     (("versions",), ("version_policy",)),
     (("instances",), ("instance_group",)),
     (("providers",), ("instance_group",)),
@@ -51,6 +53,7 @@ def written_out(stated: Stated, model: str, *, gpus: int) -> Sheet:
     _check_identity(sheet, model)
     _put_files(sheet)
     put_tensors(sheet)
+    put_ragged(sheet)
     put_batching(sheet)
     put_placement(sheet, put_session(sheet), gpus)
     put_warmup(sheet)
