@@ -41,6 +41,7 @@ def history(happened: list[Event]) -> StatisticsSnapshot:
                 statistics.record_failure(after, reason)
             case (int() as rows, ran):
                 statistics.record_batch(rows, 0, ran, 0)
+                statistics.record_padding(ran, min(rows, ran))
     return statistics.snapshot()
 
 

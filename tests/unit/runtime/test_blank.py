@@ -30,3 +30,9 @@ def test_random_numbers_are_small_and_the_same_each_time(datatype: Datatype) -> 
 def test_scalars_and_empty_tensors_can_be_made_up() -> None:
     assert Blank(Datatype.FP32, (), random=True).array().shape == ()
     assert Blank(Datatype.INT64, (0, 4), random=True).array().shape == (0, 4)
+
+
+def test_values_are_repeated_until_it_is_full() -> None:
+    assert Blank(Datatype.FP32, (2, 2), values=(1,)).array().tolist() == [[1, 1], [1, 1]]
+    assert Blank(Datatype.INT32, (2, 2), values=(3, 7)).array().tolist() == [[3, 7], [3, 7]]
+    assert Blank(Datatype.BOOL, (2,), values=(1, 0)).array().dtype == np.bool_

@@ -31,7 +31,7 @@ def test_a_request_survives_the_pipe() -> None:
             options={"session.set_denormal_as_zero": "1"},
         ),
         threads=3,
-        warmup=({"x": Blank(Datatype.BF16, (1, -1)), "s": Blank(Datatype.BYTES, ())}, {}),
+        warmup=({"x": Blank(Datatype.BF16, (1, -1), values=(1, 2)), "s": Blank(Datatype.BYTES, ())}, {}),
     )
     assert request_from_json(json.loads(json.dumps(request_to_json(request)))) == request
 
