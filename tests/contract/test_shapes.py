@@ -174,6 +174,25 @@ async def test_requests_shared_runs_and_the_waste_is_measured(server: RunningSer
 # What is said at the load.
 
 
+async def test_a_bucket_that_the_model_cannot_take_fails_the_load_with_its_shape(tmp_path: Path) -> None:
+    publish(tmp_path / "models", "short", 1, sequence_graphs.positions(10), PLAIN.replace("8]", "16]"))
+    async with running_server(tmp_path / "models", tmp_path / "state", model_control="none") as running:
+        reason = await running.reason("short", 1)
+    assert reason.startswith("warm-up run 2 (ids [1, 16]) failed: ")
+
+
+async def test_a_ragged_model_without_dynamic_batching_runs_its_requests_one_by_one(tmp_path: Path) -> None:
+    publish(tmp_path / "models", "ragged", 1, sequence_graphs.ragged_sums())
+    config = RAGGED.split("dynamic_batching", maxsplit=1)[0]
+    (tmp_path / "models" / "ragged" / "config.pbtxt").write_text(config)
+    async with running_server(tmp_path / "models", tmp_path / "state", model_control="none") as running:
+        async with CLIENTS["tritonclient.http.aio"](running) as client:
+            x = np.array([[1, 2, 3]], np.float32)
+            replies = await asyncio.gather(*(client.infer("ragged", Request({"x": x})) for _ in range(4)))
+            assert [reply.outputs["sums"].tolist() for reply in replies] == [[[6]]] * 4
+        assert running.server.inference.served("ragged", 1).statistics.snapshot().execution_count == 4
+
+
 async def test_a_model_that_does_not_ignore_padding_is_served_with_a_warning(tmp_path: Path) -> None:
     publish(tmp_path / "models", "plain", 1, sequence_graphs.plain_mean(), PLAIN)
     with capture_logs() as events:

@@ -80,6 +80,20 @@ def masked_attention() -> bytes:
     )
 
 
+def positions(most: int) -> bytes:
+    """placed INT64 [batch, seq] = ids + their positions, of which there are only `most`."""
+    return model(
+        [
+            helper.make_node("Shape", ["ids"], ["length"], start=1, end=2),
+            helper.make_node("Slice", ["places", "start", "length"], ["used"]),
+            helper.make_node("Add", ["ids", "used"], ["placed"]),
+        ],
+        [tensor("ids", Datatype.INT64, _IDS)],
+        [tensor("placed", Datatype.INT64, _IDS)],
+        {"places": np.arange(most, dtype=np.int64), "start": np.array([0], np.int64)},
+    )
+
+
 def picture_sum() -> bytes:
     """total FP32 [batch, 1] = the sum of image FP32 [batch, 3, height, width], and the same image."""
     dims = ("batch", 3, "height", "width")

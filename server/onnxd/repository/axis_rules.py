@@ -80,7 +80,7 @@ def _axis(name: str, axis: AxisConfig, inputs: Sequence[TensorSpec], loc: Loc) -
     if all(tensor.optional for tensor in having):
         text = f"no input that every request has, other than masks, has the axis {show(name)}"
         yield loc, f"{text}, so its size would not be known"
-    for tensor in having:
+    for tensor in inputs:
         for size, other in zip(tensor.graph_shape, tensor.axes, strict=False):
             if other != name or size == -1:
                 continue

@@ -3,14 +3,13 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from onnxd.errors import TensorMismatch
 from onnxd.protocol.reshape import reshaped
 from onnxd.protocol.wording import show, show_names, show_shape
 from onnxd.repository.config import WarmupInput, WarmupSample, WarmupSection
 from onnxd.repository.document import Loc
 from onnxd.repository.warmup_sizes import Sizes, as_graph_takes, bucket_sizes, in_buckets
 from onnxd.runtime.blank import Blank, WarmupRun
-from onnxd.scheduler.padding import next_bucket
+from onnxd.scheduler.padding import next_bucket, oversized
 from onnxd.tensors import ModelSpec, TensorSpec
 
 
@@ -114,10 +113,13 @@ def _padded_sizes(spec: ModelSpec, given: Mapping[str, Blank], loc: Loc) -> Size
             if known != size:
                 text = f"size {size} on the axis {show(axis)}, where input {show(first)} has {known}"
                 raise UnfitSample((*loc, tensor.name, "shape"), text)
-    try:
-        return {axis.name: next_bucket(axis, *sizes.get(axis.name, (1, ""))) for axis in spec.axes}
-    except TensorMismatch as error:
-        raise UnfitSample(loc, error.message) from error
+    padded = {}
+    for each in spec.axes:
+        size, first = sizes.get(each.name, (1, ""))
+        if size > each.buckets[-1]:
+            raise UnfitSample((*loc, first, "shape"), oversized(each, size, first))
+        padded[each.name] = next_bucket(each, size)
+    return padded
 
 
 def _stated(tensor: TensorSpec, stated: WarmupInput, batch: tuple[int, ...], loc: Loc) -> Blank:

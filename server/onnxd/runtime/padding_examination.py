@@ -4,6 +4,7 @@ Asked before `dynamic_axes` is gone by: a model that takes a mean over a sequenc
 padded request with something else, and nothing in its graph says so.
 """
 
+import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -70,19 +71,17 @@ def examine_padding(session: OnnxSession, _: Path, question: Mapping[str, Any]) 
         for entry in question["inputs"]
     ]
     axes, outputs = question["axes"], question["outputs"]
-    cases, deadline_s = 0, time.monotonic() + _ENOUGH_S
-    try:
-        for own, run in _cases(axes):
-            for seed in range(_SEEDS):
-                if cases and time.monotonic() > deadline_s:
-                    break
-                fault = _compare(session, inputs, outputs, own, run, seed)
-                cases += 1
-                if fault:
-                    return {"cases": cases, "fault": fault, "untried": ""}
-    except _Untried as reason:
-        return {"cases": cases, "fault": "", "untried": "" if cases else str(reason)}
-    return {"cases": cases, "fault": "", "untried": ""}
+    cases, fault, untried = 0, "", ""
+    deadline_s = time.monotonic() + _ENOUGH_S
+    for (own, run), seed in itertools.product(_cases(axes), range(_SEEDS)):
+        if fault or (cases and time.monotonic() > deadline_s):
+            break
+        try:
+            fault = _compare(session, inputs, outputs, own, run, seed)
+            cases += 1
+        except _Untried as reason:
+            untried = untried or str(reason)
+    return {"cases": cases, "fault": fault, "untried": "" if cases else untried}
 
 
 def _cases(axes: Mapping[str, Sequence[int]]) -> Iterator[tuple[Sizes, Sizes]]:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, BinaryIO, Final
 
 from onnxd.errors import LoadFailed, ServerError
@@ -32,6 +33,7 @@ BUILDING: Final = "building the session"
 RUNNING: Final = "running the warm-up"
 
 _MOST_REPEATS: Final = 5
+_MOST_SHOWN: Final = 4
 _REPEAT_WHILE_S: Final = 0.02
 
 Send = Callable[[dict[str, Any]], None]
@@ -129,7 +131,7 @@ def _warm_up(session: OnnxSession, runs: tuple[WarmupRun, ...]) -> tuple[tuple[f
             try:
                 times.append(_timed(session, run))
             except ServerError as error:
-                raise LoadFailed(f"warm-up run {number} failed: {error.message}") from error
+                raise LoadFailed(f"warm-up run {number} ({_shapes(run)}) failed: {error.message}") from error
         return tuple(times), ""
     try:
         return (_timed(session, guess(session)),), ""
@@ -137,6 +139,11 @@ def _warm_up(session: OnnxSession, runs: tuple[WarmupRun, ...]) -> tuple[tuple[f
         if _is_out_of_memory(error):
             raise
         return (), error.message
+
+
+def _shapes(run: WarmupRun) -> str:
+    shown = [f"{name} {list(blank.shape)}" for name, blank in islice(run.items(), _MOST_SHOWN)]
+    return ", ".join((*shown, "...") if len(run) > _MOST_SHOWN else shown)
 
 
 def guess(session: OnnxSession) -> WarmupRun:

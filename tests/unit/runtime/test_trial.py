@@ -92,7 +92,7 @@ async def test_a_guessed_run_may_fail_cleanly(room: TrialRoom, tmp_path: Path) -
 
 async def test_a_given_run_must_succeed(room: TrialRoom, model: Path) -> None:
     warmup = ({"x": Blank(Datatype.FP32, (1, 4))}, {"x": Blank(Datatype.FP32, (1, 5))})
-    with pytest.raises(LoadFailed, match=r"warm-up run 2 failed: .*Got: 5 Expected: 4"):
+    with pytest.raises(LoadFailed, match=r"warm-up run 2 \(x \[1, 5\]\) failed: .*Got: 5 Expected: 4"):
         await room.rehearse(TrialRequest(model, CPU_ONLY, warmup=warmup))
 
 

@@ -1,11 +1,13 @@
 """The configuration that clients are shown: in Triton's form, whichever file the model was read from."""
 
+import json
 from typing import Any
 
 from onnxd.protocol.config_document import config_document
 from onnxd.repository.config import ModelConfig
 from onnxd.repository.config_file import parse_model_config
 from onnxd.repository.model_spec import merge
+from onnxd.repository.pbtxt.json_form import parse_json_config
 from onnxd.repository.pbtxt.shown import as_triton
 from onnxd.repository.pbtxt.text import parse_text
 from onnxd.repository.pbtxt.translation import translate
@@ -145,6 +147,34 @@ def test_what_a_config_pbtxt_says_is_shown_as_it_says_it() -> None:
     assert document["metric_tags"] == {"team": "a"}
     assert document["optimization"]["cuda"]["graphs"] is True
     assert document["model_transaction_policy"] == {"decoupled": False}
+
+
+def test_ragged_batches_are_shown_as_triton_writes_them_and_can_be_sent_back() -> None:
+    graph = GraphSpec(
+        (GraphTensor("x", Datatype.FP32, (-1,)), GraphTensor("ends", Datatype.INT64, (-1,))),
+        (GraphTensor("y", Datatype.FP32, (-1,)),),
+    )
+    loaded = parse_model_config(
+        b"max_batch_size: 8\n"
+        b"inputs: [{name: x, shape: [-1], ragged: true}]\n"
+        b"outputs: [{name: y, shape: [-1], scatter: x}]\n"
+        b"batch_inputs: [{name: ends, kind: accumulated_element_count, source: x}]\n"
+    )
+    spec = merge("m", 1, loaded, graph)
+    document = config_document(as_triton(spec, loaded.config, None, on_cpu=True))
+    assert document["input"] == [{**_input("x", "TYPE_FP32", [-1]), "allow_ragged_batch": True}]
+    assert document["batch_input"] == [
+        {
+            "kind": "BATCH_ACCUMULATED_ELEMENT_COUNT",
+            "target_name": ["ends"],
+            "data_type": "TYPE_INT64",
+            "source_input": ["x"],
+        }
+    ]
+    assert document["batch_output"] == [
+        {"target_name": ["y"], "kind": "BATCH_SCATTER_WITH_INPUT_SHAPE", "source_input": ["x"]}
+    ]
+    assert merge("m", 1, translate(parse_json_config(json.dumps(document)), "m", gpus=0), graph) == spec
 
 
 def test_showing_changes_nothing_of_what_was_stated() -> None:
