@@ -1,6 +1,6 @@
 """The composition root: opens every part in order and closes them in reverse.
 
-    logging -> audit -> tracing -> store -> trial room -> lifecycle -> shared memory -> gate
+    logging -> audit -> tracing -> store -> trial room -> lifecycle -> shared memory -> certificates -> gate
     -> gRPC -> HTTP -> metrics -> (serve) -> drain
 
 Nothing below knows the settings as a whole; each part is given its own.
@@ -31,6 +31,7 @@ from onnxd.runtime.ort import onnxruntime
 from onnxd.runtime.threads import cpu_budget
 from onnxd.runtime.trial import TrialRoom
 from onnxd.security.opening import open_gate
+from onnxd.security.tls import Certificates
 from onnxd.settings.server_settings import ServerSettings
 from onnxd.shared_memory.service import SharedMemory
 from onnxd.telemetry.audit import open_audit
@@ -67,7 +68,7 @@ async def open_server(
 
     `log`: of the log that is open, for clients to change; None = the log is somebody else's.
     Raises StateDirectoryUnusable, PortTaken, TracingUnavailable, SharedMemoryUnavailable, AuthUnusable,
-    KeyFileUnusable, AuditUnusable: for the operator, each with its mend.
+    KeyFileUnusable, AuditUnusable, TlsUnusable: for the operator, each with its mend.
     """
     release = version("onnxd")
     resources.enter_context(open_audit(settings.audit))
@@ -92,6 +93,10 @@ async def open_server(
     )
     refusals = Refusals()
     shared_memory = resources.enter_context(SharedMemory(settings.shared_memory, settings.limits))
+    certificates = None
+    if settings.tls.certificate is not None:
+        certificates = await resources.enter_async_context(Certificates(settings.tls))
+    tls = certificates.context if certificates else None
     gate = await resources.enter_async_context(open_gate(settings.auth))
     inference = InferenceService(catalog, settings.inference, shared_memory)
     metrics = Metrics(lambda: observe(release, inference, lifecycle, refusals))
@@ -105,6 +110,7 @@ async def open_server(
             settings=SettingCalls(inference, run_time),
             refusals=refusals,
             gate=gate,
+            certificates=certificates,
         )
     )
     http = await resources.enter_async_context(
@@ -121,13 +127,14 @@ async def open_server(
             server_version=release,
             refusals=refusals,
             gate=gate,
+            tls=tls,
             metrics=metrics if settings.metrics.enabled else None,
         )
     )
     scrapes: MetricsListener | None = None
     if settings.metrics.enabled:
         scrapes = await resources.enter_async_context(
-            MetricsListener(metrics, settings.metrics, settings.http, settings.host, gate)
+            MetricsListener(metrics, settings.metrics, settings.http, settings.host, gate, tls)
         )
     return Server(http, grpc, inference, lifecycle, scrapes)
 

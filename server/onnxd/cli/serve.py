@@ -23,6 +23,7 @@ def command(ctx: click.Context, /, **_: object) -> None:
     from onnxd.repository.store import StateDirectoryUnusable
     from onnxd.security.key_file import KeyFileUnusable
     from onnxd.security.opening import AuthUnusable
+    from onnxd.security.tls import TlsUnusable
     from onnxd.shared_memory.regions import SharedMemoryUnavailable
     from onnxd.telemetry.audit import AuditUnusable
     from onnxd.telemetry.setup import TracingUnavailable
@@ -39,6 +40,7 @@ def command(ctx: click.Context, /, **_: object) -> None:
         HttpPortTaken,
         AuditUnusable,
         AuthUnusable,
+        TlsUnusable,
         KeyFileUnusable,
     ) as group:
         # Alone or, out of a task group, several: each is a sentence for the operator.

@@ -22,4 +22,6 @@ def credentials_of(context: ServicerContext[Any, Any], gate: Gate) -> Credential
             api_key.append(value)
         elif key.startswith(GRPC_PREFIX):
             restricted[key.removeprefix(GRPC_PREFIX)] = value
-    return Credentials(authorization, api_key, restricted, GRPC_PREFIX)
+    names = context.auth_context().get("x509_subject_alternative_name", ())
+    certificate = [bytes(name).decode("utf-8", "replace") for name in names]
+    return Credentials(authorization, api_key, certificate, restricted, GRPC_PREFIX)

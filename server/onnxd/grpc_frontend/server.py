@@ -18,7 +18,9 @@ from onnxd.grpc_frontend.reflection import reflection_handlers
 from onnxd.grpc_frontend.run_time_settings import SettingCalls
 from onnxd.grpc_frontend.shared_memory import SharedMemoryCalls
 from onnxd.grpc_frontend.streams import Answer, Streams
+from onnxd.grpc_frontend.tls import credentials
 from onnxd.security.gate import Gate
+from onnxd.security.tls import Certificates
 from onnxd.telemetry.refusals import Refusals
 from onnxd_protos.services import GRPC_INFERENCE_SERVICE, NEURAL_SERVICE, SERVICES
 
@@ -45,7 +47,10 @@ class GrpcFrontend:
         settings: SettingCalls,
         refusals: Refusals,
         gate: Gate,
+        certificates: Certificates | None = None,
     ) -> None:
+        """`certificates` None: the port speaks without TLS."""
+        self._certificates = certificates
         self._config = config
         self._host = host
         self._infer = infer
@@ -73,7 +78,11 @@ class GrpcFrontend:
         )
         address = f"[{self._host}]" if ":" in self._host else self._host
         try:
-            self.port = server.add_insecure_port(f"{address}:{self._config.port}")
+            if self._certificates is None:
+                self.port = server.add_insecure_port(f"{address}:{self._config.port}")
+            else:
+                secure = credentials(self._certificates)
+                self.port = server.add_secure_port(f"{address}:{self._config.port}", secure)
         except RuntimeError as error:
             raise PortTaken(
                 f"cannot listen for gRPC on {address}:{self._config.port}: it is in use, or not ours; "

@@ -1,6 +1,7 @@
 """One port that HTTP is spoken on: how listening begins and ends, whoever answers."""
 
 import asyncio
+import ssl
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -11,6 +12,7 @@ from onnxd.http_frontend.config import HttpConfig
 from onnxd.http_frontend.connection import Connections, require_compiled_parser
 
 _SHORTEST_WAIT_S: Final = 0.01
+_HANDSHAKE_S: Final = 10.0
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -22,8 +24,18 @@ class PortTaken(OSError):
 class Listener:
     """Listens from `open` to `stop`."""
 
-    def __init__(self, handler: Handler, config: HttpConfig, host: str, port: int, *, flag: str) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        config: HttpConfig,
+        host: str,
+        port: int,
+        *,
+        flag: str,
+        tls: ssl.SSLContext | None,
+    ) -> None:
         """The bounds are `config`'s, the port is not. `flag` is how the operator chooses another."""
+        self._tls = tls
         self._handler = handler
         self._config = config
         self._host = host
@@ -43,7 +55,12 @@ class Listener:
         self._connections = Connections(self._handler, self._config)
         try:
             self._listener = await asyncio.get_running_loop().create_server(
-                self._connections, self._host, self.port, backlog=self._config.backlog
+                self._connections,
+                self._host,
+                self.port,
+                backlog=self._config.backlog,
+                ssl=self._tls,
+                ssl_handshake_timeout=_HANDSHAKE_S if self._tls else None,
             )
         except OSError as error:
             raise PortTaken(

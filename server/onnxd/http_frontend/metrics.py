@@ -1,5 +1,6 @@
 """GET /metrics, on the port of everything else and on one of its own as Triton has it."""
 
+import ssl
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Final
@@ -50,7 +51,13 @@ class MetricsListener:
     """
 
     def __init__(
-        self, metrics: Metrics, config: MetricsConfig, http: HttpConfig, host: str, gate: Gate
+        self,
+        metrics: Metrics,
+        config: MetricsConfig,
+        http: HttpConfig,
+        host: str,
+        gate: Gate,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         """`http`: the bounds of a connection."""
         self._gate = gate
@@ -58,7 +65,7 @@ class MetricsListener:
         self._config = config
         port = DEFAULT_PORT if config.port is None else config.port
         bounds = replace(http, max_connections=_MAX_CONNECTIONS)
-        self._listener = Listener(self._serve, bounds, host, port, flag="--metrics-port")
+        self._listener = Listener(self._serve, bounds, host, port, flag="--metrics-port", tls=tls)
         self.port: int | None = None
         """The port that is listened on; None = none: the default one was taken, and nobody insisted on it."""
 

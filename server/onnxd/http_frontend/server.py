@@ -1,5 +1,6 @@
 """The HTTP listener: how it starts and how it stops."""
 
+import ssl
 from types import TracebackType
 
 from onnxd.http_frontend.application import routes
@@ -54,6 +55,7 @@ class HttpFrontend:
         server_version: str,
         refusals: Refusals,
         gate: Gate,
+        tls: ssl.SSLContext | None = None,
         metrics: Metrics | None,
     ) -> None:
         """`metrics` None: there is no /metrics."""
@@ -73,7 +75,7 @@ class HttpFrontend:
         )
         """Everything that is answered, for the documentation and for the tests that walk it."""
         self._boundary = Boundary(self.routes, host, refusals, gate)
-        self._listener = Listener(self._boundary, config, host, config.port, flag="--http-port")
+        self._listener = Listener(self._boundary, config, host, config.port, flag="--http-port", tls=tls)
 
     @property
     def port(self) -> int:

@@ -14,6 +14,9 @@ class AuthConfig:
     """The file of API keys, which `onnxd keys` writes; with one, requests need a credential."""
     keys_interval: Seconds = 1.0
     """How often that file is looked at, for changes to take effect."""
+    certificates: dict[str, str] = field(default_factory=dict)
+    """What clients may do whose certificate has this alternative name (a URI or a host): scopes, separated by
+    spaces. Needs tls.client_ca."""
     public: tuple[str, ...] = ("health",)
     """What callers without a credential may do where others need one: scopes, such as infer:digits*."""
     restricted_api: dict[str, str] = field(default_factory=dict, repr=False)

@@ -38,6 +38,8 @@ class Credentials:
 
     authorization: Sequence[str] = ()
     api_key: Sequence[str] = ()
+    certificate: Sequence[str] = ()
+    """The names in a client's certificate that TLS has verified."""
     restricted: Mapping[str, str] = field(default_factory=dict)
     """The headers of restricted APIs, by their names in lower case without the protocol's prefix."""
     prefix: str = ""
@@ -58,16 +60,19 @@ class Gate:
         self,
         authenticators: Sequence[Authenticator] = (),
         *,
+        certificates: Mapping[str, Scopes] | None = None,
         public: Scopes = EVERYTHING,
         restrictions: Restrictions | None = None,
     ) -> None:
-        """Without authenticators everybody is let in. `public`: what needs no credential."""
+        """Without authenticators and certificates everybody is let in. `certificates`: what a
+        client may do, by a name in its verified certificate. `public`: what needs no credential."""
+        self._certificates = certificates or {}
         self._authenticators = tuple(authenticators)
         self._nobody = Caller(ANONYMOUS, public)
         self._restrictions = restrictions or Restrictions({})
-        self.open: Final = not self._authenticators and not self._restrictions
+        self.authenticates: Final = bool(self._authenticators or self._certificates)
+        self.open: Final = not self.authenticates and not self._restrictions
         """There is nothing to check: front ends need not even collect credentials."""
-        self.authenticates: Final = bool(self._authenticators)
         self.restricted_apis: Final = self._restrictions.apis
         self.restricted_headers: Final = self._restrictions.headers
         """What to collect for `Credentials.restricted`."""
@@ -81,7 +86,7 @@ class Gate:
             return EVERYBODY
         row = OPERATIONS[operation]
         self._restrictions.check(row.restricted_api, credentials.restricted, credentials.prefix)
-        if not self._authenticators:
+        if not self.authenticates:
             return EVERYBODY
         caller = self._identify(credentials)
         if not caller.scopes.permits(row.verb):
@@ -92,7 +97,7 @@ class Gate:
         sent = [_bearer(value) for value in credentials.authorization]
         sent += credentials.api_key
         if not sent:
-            return self._nobody
+            return self._of_certificate(credentials.certificate)
         if len(sent) > 1:
             raise MalformedPayload(f"expected one credential, got {len(sent)}; {_HOW}")
         now_s = time.time()
@@ -102,6 +107,13 @@ class Gate:
                 if caller is not None:
                     return Caller(caller.principal, caller.scopes.with_also(self._nobody.scopes))
         raise Unauthenticated(f"the credential is not one that holds here; {_HOW}")
+
+    def _of_certificate(self, names: Sequence[str]) -> Caller:
+        for name in names:
+            scopes = self._certificates.get(name)
+            if scopes is not None:
+                return Caller(Principal(name), scopes.with_also(self._nobody.scopes))
+        return self._nobody
 
 
 def require(caller: Caller, operation: str, model: str) -> None:

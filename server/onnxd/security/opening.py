@@ -19,6 +19,7 @@ async def open_gate(config: AuthConfig) -> AsyncIterator[Gate]:
     """Raises AuthUnusable, KeyFileUnusable."""
     try:
         public = Scopes.parse(config.public)
+        certificates = {name: Scopes.parse(text.split()) for name, text in config.certificates.items()}
         restrictions = read_restrictions(config.restricted_api)
     except (ScopeFault, RestrictionFault) as fault:
         raise AuthUnusable(str(fault)) from fault
@@ -27,4 +28,4 @@ async def open_gate(config: AuthConfig) -> AsyncIterator[Gate]:
         if config.keys_file is not None:
             ring = KeyRing(config.keys_file, look_every_s=config.keys_interval)
             authenticators.append(await resources.enter_async_context(ring))
-        yield Gate(authenticators, public=public, restrictions=restrictions)
+        yield Gate(authenticators, certificates=certificates, public=public, restrictions=restrictions)

@@ -25,6 +25,15 @@ def contradictions(settings: ServerSettings) -> Iterator[tuple[SettingPath, Sett
             "settings_api off, or say insecure: true"
         )
         yield ("host",), ("auth", "keys_file"), text
+    tls = settings.tls
+    if (tls.certificate is None) is not (tls.key is None):
+        yield ("tls", "certificate"), ("tls", "key"), "a certificate and its key are needed, or neither"
+    if tls.client_ca is not None and tls.certificate is None:
+        text = "clients can be asked for certificates over TLS alone, which needs one of the server's"
+        yield ("tls", "client_ca"), ("tls", "certificate"), text
+    if settings.auth.certificates and tls.client_ca is None:
+        text = "clients' certificates are verified with tls.client_ca, which is not set"
+        yield ("auth", "certificates"), ("tls", "client_ca"), text
     if settings.load_model and settings.model_control != "explicit":
         control = settings.model_control
         text = f"needs model_control explicit; with {control}, every model is loaded at the start anyway"
@@ -33,7 +42,7 @@ def contradictions(settings: ServerSettings) -> Iterator[tuple[SettingPath, Sett
 
 def _open(settings: ServerSettings) -> str:
     """Which admin operations need no credential; "" = none."""
-    if settings.auth.keys_file is not None:
+    if settings.auth.keys_file is not None or settings.auth.certificates:
         return ""
     restricted = {api for groups in settings.auth.restricted_api for api in groups.split("+")}
     found = []

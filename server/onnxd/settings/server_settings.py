@@ -18,6 +18,7 @@ from onnxd.repository.lifecycle import ModelControl
 from onnxd.repository.watcher import WatchConfig
 from onnxd.runtime.trial import TrialLimits
 from onnxd.security.config import AuthConfig
+from onnxd.security.tls import TlsConfig
 from onnxd.shared_memory.config import SharedMemoryConfig
 from onnxd.telemetry.audit import AuditConfig
 from onnxd.telemetry.logs import LogConfig
@@ -69,6 +70,7 @@ class ServerSettings:
     """The address that all listeners bind; 0.0.0.0 = every interface, for anyone who can reach it."""
     insecure: bool = False
     """Whether the server may be reached from other machines with admin operations open to everybody."""
+    tls: TlsConfig = field(default_factory=TlsConfig)
     auth: AuthConfig = field(default_factory=AuthConfig)
     http: HttpConfig = field(default_factory=HttpConfig)
     grpc: GrpcConfig = field(default_factory=GrpcConfig)
