@@ -68,7 +68,7 @@ async def open_server(
 
     `log`: of the log that is open, for clients to change; None = the log is somebody else's.
     Raises StateDirectoryUnusable, PortTaken, TracingUnavailable, SharedMemoryUnavailable, AuthUnusable,
-    KeyFileUnusable, AuditUnusable, TlsUnusable: for the operator, each with its mend.
+    KeyFileUnusable, AuditUnusable, TlsUnusable, TokenKeysUnusable: for the operator, each with its mend.
     """
     release = version("onnxd")
     resources.enter_context(open_audit(settings.audit))
@@ -97,7 +97,7 @@ async def open_server(
     if settings.tls.certificate is not None:
         certificates = await resources.enter_async_context(Certificates(settings.tls))
     tls = certificates.context if certificates else None
-    gate = await resources.enter_async_context(open_gate(settings.auth))
+    gate = await resources.enter_async_context(open_gate(settings.auth, settings.jwt))
     inference = InferenceService(catalog, settings.inference, shared_memory)
     metrics = Metrics(lambda: observe(release, inference, lifecycle, refusals))
     grpc = await resources.enter_async_context(

@@ -24,6 +24,7 @@ def command(ctx: click.Context, /, **_: object) -> None:
     from onnxd.security.key_file import KeyFileUnusable
     from onnxd.security.opening import AuthUnusable
     from onnxd.security.tls import TlsUnusable
+    from onnxd.security.token_keys import TokenKeysUnusable
     from onnxd.shared_memory.regions import SharedMemoryUnavailable
     from onnxd.telemetry.audit import AuditUnusable
     from onnxd.telemetry.setup import TracingUnavailable
@@ -41,6 +42,7 @@ def command(ctx: click.Context, /, **_: object) -> None:
         AuditUnusable,
         AuthUnusable,
         TlsUnusable,
+        TokenKeysUnusable,
         KeyFileUnusable,
     ) as group:
         # Alone or, out of a task group, several: each is a sentence for the operator.

@@ -8,6 +8,7 @@ from types import TracebackType
 
 from grpc.aio import ServicerContext
 
+from onnxd.errors import Unauthenticated
 from onnxd.grpc_frontend.credentials import credentials_of
 from onnxd.security.gate import EVERYBODY, Caller, Gate, require
 from onnxd.telemetry.refusals import Refusals
@@ -48,7 +49,11 @@ class Call:
         require(self.caller, self.asks, model)
 
     def next(self) -> "Call":
-        """The next message of a stream that this call is."""
+        """The next message of this stream. Raises Unauthenticated once the stream's credential is over."""
+        if self.caller.ends_s <= time.time():
+            raise Unauthenticated(
+                "the credential that the stream began with is over; begin another with a new one"
+            )
         return Call(self.context, self.operation, self.refusals, self.asks, self.caller)
 
     def carrier(self) -> Mapping[str, str]:

@@ -6,9 +6,10 @@
 With nothing configured the gate is open: everybody may do everything that is switched on.
 """
 
+import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from onnxd.errors import MalformedPayload, PermissionDenied, Unauthenticated
@@ -18,7 +19,7 @@ from onnxd.security.restrictions import Restrictions
 from onnxd.security.scopes import EVERYTHING, Scopes
 
 _LONGEST: Final = 8192
-_HOW: Final = "send an API key as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'"
+_HOW: Final = "send it as 'Authorization: Bearer CREDENTIAL', an API key also as 'X-API-Key: KEY'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class Caller:
 
     principal: Principal
     scopes: Scopes
+    ends_s: float = math.inf
+    """When the credential ends, in seconds of the Unix epoch."""
 
 
 EVERYBODY: Final = Caller(ANONYMOUS, EVERYTHING)
@@ -105,7 +108,7 @@ class Gate:
             for authenticator in self._authenticators:
                 caller = authenticator.identify(sent[0], now_s)
                 if caller is not None:
-                    return Caller(caller.principal, caller.scopes.with_also(self._nobody.scopes))
+                    return replace(caller, scopes=caller.scopes.with_also(self._nobody.scopes))
         raise Unauthenticated(f"the credential is not one that holds here; {_HOW}")
 
     def _of_certificate(self, names: Sequence[str]) -> Caller:

@@ -5,9 +5,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from onnxd.security.config import AuthConfig
 from onnxd.security.gate import Authenticator, Gate
+from onnxd.security.jwt_config import JwtConfig
 from onnxd.security.key_ring import KeyRing
 from onnxd.security.restrictions import RestrictionFault, read_restrictions
 from onnxd.security.scopes import ScopeFault, Scopes
+from onnxd.security.token_keys import TokenKeeper
+from onnxd.security.tokens import Tokens
 
 
 class AuthUnusable(ValueError):
@@ -15,8 +18,8 @@ class AuthUnusable(ValueError):
 
 
 @asynccontextmanager
-async def open_gate(config: AuthConfig) -> AsyncIterator[Gate]:
-    """Raises AuthUnusable, KeyFileUnusable."""
+async def open_gate(config: AuthConfig, jwt: JwtConfig) -> AsyncIterator[Gate]:
+    """Raises AuthUnusable, KeyFileUnusable, TokenKeysUnusable."""
     try:
         public = Scopes.parse(config.public)
         certificates = {name: Scopes.parse(text.split()) for name, text in config.certificates.items()}
@@ -28,4 +31,8 @@ async def open_gate(config: AuthConfig) -> AsyncIterator[Gate]:
         if config.keys_file is not None:
             ring = KeyRing(config.keys_file, look_every_s=config.keys_interval)
             authenticators.append(await resources.enter_async_context(ring))
+        if jwt.issuer:
+            tokens = Tokens(jwt)
+            await resources.enter_async_context(TokenKeeper(jwt, tokens))
+            authenticators.append(tokens)
         yield Gate(authenticators, certificates=certificates, public=public, restrictions=restrictions)

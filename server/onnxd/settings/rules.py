@@ -34,6 +34,13 @@ def contradictions(settings: ServerSettings) -> Iterator[tuple[SettingPath, Sett
     if settings.auth.certificates and tls.client_ca is None:
         text = "clients' certificates are verified with tls.client_ca, which is not set"
         yield ("auth", "certificates"), ("tls", "client_ca"), text
+    jwt = settings.jwt
+    if jwt.issuer and not jwt.audience:
+        text = "tokens that are for anybody are for nobody: say which audience this server is"
+        yield ("jwt", "issuer"), ("jwt", "audience"), text
+    if jwt.issuer and (jwt.keys_file is None) is not bool(jwt.keys_url):
+        text = "the issuer's keys come from keys_file or from keys_url: name one of them"
+        yield ("jwt", "issuer"), ("jwt", "keys_url"), text
     if settings.load_model and settings.model_control != "explicit":
         control = settings.model_control
         text = f"needs model_control explicit; with {control}, every model is loaded at the start anyway"
@@ -42,7 +49,7 @@ def contradictions(settings: ServerSettings) -> Iterator[tuple[SettingPath, Sett
 
 def _open(settings: ServerSettings) -> str:
     """Which admin operations need no credential; "" = none."""
-    if settings.auth.keys_file is not None or settings.auth.certificates:
+    if settings.auth.keys_file is not None or settings.auth.certificates or settings.jwt.issuer:
         return ""
     restricted = {api for groups in settings.auth.restricted_api for api in groups.split("+")}
     found = []

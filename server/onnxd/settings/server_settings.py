@@ -18,6 +18,7 @@ from onnxd.repository.lifecycle import ModelControl
 from onnxd.repository.watcher import WatchConfig
 from onnxd.runtime.trial import TrialLimits
 from onnxd.security.config import AuthConfig
+from onnxd.security.jwt_config import JwtConfig
 from onnxd.security.tls import TlsConfig
 from onnxd.shared_memory.config import SharedMemoryConfig
 from onnxd.telemetry.audit import AuditConfig
@@ -72,6 +73,7 @@ class ServerSettings:
     """Whether the server may be reached from other machines with admin operations open to everybody."""
     tls: TlsConfig = field(default_factory=TlsConfig)
     auth: AuthConfig = field(default_factory=AuthConfig)
+    jwt: JwtConfig = field(default_factory=JwtConfig)
     http: HttpConfig = field(default_factory=HttpConfig)
     grpc: GrpcConfig = field(default_factory=GrpcConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
