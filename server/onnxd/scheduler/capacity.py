@@ -1,0 +1,187 @@
+"""What follows from how long runs take: how big a batch may be, and whether a deadline can be met. Pure.
+
+Nothing here refuses or shrinks anything on a guess: without a good fit batches are as big as they may be
+(or as the guard allows), and every request is let in.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+from onnxd.errors import DeadlineExceeded
+from onnxd.scheduler.service_time import Fit
+
+CapReason = Literal["maximum", "knee", "deadline", "guard"]
+"""What holds a batch's size: the configured maximum, the size from which more rows give hardly more
+throughput, a deadline in the batch, or the guard (cap_guard.py)."""
+
+KNEE_SHARE: Final = 0.95
+"""Of the throughput that the biggest batch has, while all that waits fits one batch."""
+BACKLOG_SHARE: Final = 0.99
+"""The same with more than that waiting: throughput is what counts then."""
+MARGIN: Final = 0.1
+"""How far a prediction is not relied on, at least: where the fit is worse, it is the fit's error."""
+FRESH_S: Final = 10.0
+"""A refusal needs evidence not older than this. A fit that refuses everybody sees no runs, and would never
+learn that it is wrong."""
+LONGEST_RETRY_S: Final = 30.0
+
+
+class Waiting(NamedTuple):
+    """What a cap needs to know of a request in the queue."""
+
+    rows: int
+    deadline_s: float | None
+    """By the scheduler's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowCap:
+    """How big the next batch of a bucket may be."""
+
+    rows: int
+    """Never fewer than its first request has."""
+    reason: CapReason
+    start_by_s: float = math.inf
+    """When it must start at the latest, whatever it is held back for, so that its deadlines are met."""
+
+
+def rows_within(fit: Fit, budget_s: float, max_rows: int) -> int:
+    """The most rows, up to `max_rows`, whose run is predicted to take at most so long; 0 = not even one.
+
+    With the longest run that the loop's thread should see as budget: the rows that may run there.
+    """
+    if fit.predict_s(1) > budget_s:
+        return 0
+    if fit.predict_s(max_rows) <= budget_s:
+        return max_rows
+    rows = int((budget_s - fit.line.base_s) / fit.line.per_row_s)
+    # The quotient may be off by a rounding.
+    while fit.predict_s(rows + 1) <= budget_s:
+        rows += 1
+    while fit.predict_s(rows) > budget_s:
+        rows -= 1
+    return rows
+
+
+def knee(fit: Fit, max_rows: int, share: float = KNEE_SHARE) -> int:
+    """The fewest rows whose throughput is nearly (`share`) that of `max_rows`.
+
+    More rows would have everybody in the batch wait for hardly more answers a second. A model whose time is
+    all in its rows has its knee at 1.
+    """
+    base_s, per_row_s = fit.line.base_s, fit.line.per_row_s
+    if base_s <= 0:
+        return 1
+    enough = share * max_rows / fit.predict_s(max_rows)  # rows a second
+    return min(max_rows, max(1, math.ceil(enough * base_s / (1 - enough * per_row_s))))
+
+
+def row_cap(
+    fit: Fit | None, waiting: Iterable[Waiting], *, now_s: float, max_rows: int, guard_rows: int
+) -> RowCap:
+    """`waiting`: at least one request of one bucket, in the order in which they will be taken.
+
+    No request joins a batch that would thereby miss the deadline of one that would have met it; a deadline
+    that is lost anyway holds up nobody. And no batch grows beyond the knee, or beyond what the guard allows.
+    """
+    if fit is None or not fit.good:
+        rows = max(next(iter(waiting)).rows, min(guard_rows, max_rows))
+        return RowCap(rows, "guard" if rows < max_rows else "maximum")
+    first_rows = total = held = 0
+    tightest_s = math.inf
+    share = KNEE_SHARE
+    for rows, deadline_s in waiting:
+        if total and total + rows > max_rows:
+            share = BACKLOG_SHARE
+            break
+        total += rows
+        first_rows = first_rows or rows
+        if held:
+            continue
+        end_s = now_s + fit.predict_s(total)
+        if end_s > tightest_s:
+            held = total - rows
+        elif deadline_s is not None and end_s <= deadline_s < tightest_s:
+            tightest_s = deadline_s
+    best, reason = _smallest(
+        (max_rows, "maximum"),
+        (knee(fit, max_rows, share), "knee"),
+        (guard_rows, "guard"),
+        (held or max_rows, "deadline"),
+    )
+    best = max(first_rows, best)
+    start_by_s = tightest_s - fit.predict_s(min(total, best)) * (1 + _margin(fit))
+    return RowCap(best, reason if best < max_rows else "maximum", start_by_s)
+
+
+class Ahead(NamedTuple):
+    """What of one bucket is to run before a request."""
+
+    fit: Fit | None
+    rows: int
+
+
+def work_s(ahead: Iterable[Ahead], max_rows: int) -> float:
+    """Seconds of one instance to work it off in the fullest batches; what is not known is left out."""
+    seconds = 0.0
+    for fit, rows in ahead:
+        if fit is not None:
+            full, rest = divmod(rows, max_rows)
+            seconds += full * fit.predict_s(max_rows) + (fit.predict_s(rest) if rest else 0.0)
+    return seconds
+
+
+def finish_in_s(
+    fit: Fit,
+    rows: int,
+    *,
+    same_ahead_rows: int,
+    other_ahead_s: float,
+    busy_s: float,
+    max_rows: int,
+    runners: int,
+) -> float:
+    """The fewest seconds in which a request that comes now can be answered.
+
+    `same_ahead_rows`: of its own bucket, which it may share the last batch with. `other_ahead_s`: work_s of
+    the other buckets that are older. `busy_s`: until the first instance is free, 0 = one is.
+    """
+    full, rest = divmod(same_ahead_rows, max_rows)
+    if rest + rows > max_rows:
+        full, rest = full + 1, 0
+    ahead_s = other_ahead_s + full * fit.predict_s(max_rows)
+    return busy_s + ahead_s / runners + fit.predict_s(rest + rows)
+
+
+def check_attainable(fit: Fit | None, rows: int, finish_s: float, *, deadline_s: float, now_s: float) -> None:
+    """Whether a request that can be answered in `finish_s` seconds at the earliest meets its deadline.
+
+    Raises DeadlineExceeded when it cannot: better now than when it has waited in vain.
+    """
+    if fit is None or not fit.knows(rows) or now_s - fit.newest_s > FRESH_S:
+        return
+    left_s = deadline_s - now_s
+    if finish_s * (1 - _margin(fit)) > left_s:
+        raise DeadlineExceeded(
+            f"the request's deadline, in {max(left_s, 0):.3f} s, cannot be met: with what is before it, its "
+            f"answer takes about {finish_s:.3f} s; allow more time, or send less at once"
+        )
+
+
+def retry_after_s(backlog_s: float) -> float:
+    """When a refused request may find room: the time to work off what waits, 1 to 30 seconds.
+
+    The head is rounded up to whole seconds because that is all that HTTP's Retry-After can say.
+    """
+    return min(LONGEST_RETRY_S, max(1.0, math.ceil(backlog_s)))
+
+
+def _smallest(*caps: tuple[int, CapReason]) -> tuple[int, CapReason]:
+    """Of equal ones the first."""
+    return min(caps, key=lambda cap: cap[0])
+
+
+def _margin(fit: Fit) -> float:
+    return max(MARGIN, fit.error)

@@ -1,0 +1,229 @@
+"""What follows from run times, for every fit and every queue."""
+
+import math
+from itertools import accumulate
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onnxd.errors import DeadlineExceeded
+from onnxd.scheduler.capacity import (
+    FRESH_S,
+    KNEE_SHARE,
+    Ahead,
+    RowCap,
+    Waiting,
+    check_attainable,
+    finish_in_s,
+    knee,
+    retry_after_s,
+    row_cap,
+    rows_within,
+    work_s,
+)
+from onnxd.scheduler.line import Line
+from onnxd.scheduler.service_time import Fit
+
+MAX_ROWS = 32
+
+
+def fit(base_s: float = 4.0, per_row_s: float = 0.5, *, error: float = 0.0, newest_s: float = 0.0) -> Fit:
+    return Fit(Line(base_s, per_row_s), error, 1, MAX_ROWS, newest_s)
+
+
+FITS = st.builds(fit, st.floats(0, 10), st.floats(0, 10), error=st.floats(0, 0.25)).filter(
+    lambda known: known.predict_s(1) > 1e-6
+)
+QUEUES = st.lists(
+    st.builds(Waiting, st.integers(1, MAX_ROWS), st.none() | st.floats(-10, 400)), min_size=1, max_size=50
+)
+
+
+def cap(
+    known: Fit | None, waiting: list[Waiting], *, max_rows: int = MAX_ROWS, guard_rows: int = MAX_ROWS
+) -> RowCap:
+    return row_cap(known, waiting, now_s=0.0, max_rows=max_rows, guard_rows=guard_rows)
+
+
+def waiting(*deadlines_s: float | None, rows: int = 1) -> list[Waiting]:
+    return [Waiting(rows, deadline_s) for deadline_s in deadlines_s]
+
+
+# The largest batch within a time.
+
+
+@given(known=FITS, budget_s=st.floats(0, 1000), max_rows=st.integers(1, 1000))
+def test_rows_within_a_time_fit_it_and_one_more_would_not(known: Fit, budget_s: float, max_rows: int) -> None:
+    rows = rows_within(known, budget_s, max_rows)
+    assert 0 <= rows <= max_rows
+    assert rows == 0 or known.predict_s(rows) <= budget_s
+    assert rows == max_rows or known.predict_s(rows + 1) > budget_s
+
+
+# The knee.
+
+
+@given(known=FITS, max_rows=st.integers(1, 1000))
+def test_at_the_knee_throughput_is_nearly_that_of_the_biggest_batch(known: Fit, max_rows: int) -> None:
+    rows = knee(known, max_rows)
+    assert 1 <= rows <= max_rows
+    assert rows / known.predict_s(rows) >= KNEE_SHARE * (1 - 1e-9) * max_rows / known.predict_s(max_rows)
+
+
+@given(known=FITS, max_rows=st.integers(1, 1000))
+def test_below_the_knee_it_is_not(known: Fit, max_rows: int) -> None:
+    rows = knee(known, max_rows) - 1
+    if rows:
+        assert rows / known.predict_s(rows) <= KNEE_SHARE * (1 + 1e-9) * max_rows / known.predict_s(max_rows)
+
+
+def test_a_model_whose_time_is_all_in_its_rows_has_its_knee_at_one() -> None:
+    assert knee(fit(0.0, 1.0), MAX_ROWS) == 1
+
+
+def test_a_model_whose_time_does_not_grow_with_its_rows_has_its_knee_near_the_maximum() -> None:
+    assert knee(fit(1.0, 0.0), MAX_ROWS) == math.ceil(KNEE_SHARE * MAX_ROWS)
+
+
+# The cap of a batch.
+
+
+@given(known=FITS | st.none(), queue=QUEUES, guard_rows=st.integers(1, MAX_ROWS))
+def test_a_cap_lets_the_first_request_through_and_never_exceeds_the_maximum(
+    known: Fit | None, queue: list[Waiting], guard_rows: int
+) -> None:
+    assert queue[0].rows <= cap(known, queue, guard_rows=guard_rows).rows <= MAX_ROWS
+
+
+@given(known=FITS, queue=QUEUES)
+def test_no_request_that_would_meet_its_deadline_misses_it_for_those_behind_it(
+    known: Fit, queue: list[Waiting]
+) -> None:
+    rows = cap(known, queue).rows
+    totals = list(accumulate(request.rows for request in queue))
+    taken = [total for total in totals if total <= rows]
+    run_s = known.predict_s(taken[-1])
+    for request, total in zip(queue, taken, strict=False):
+        if request.deadline_s is not None and known.predict_s(total) <= request.deadline_s:
+            assert run_s <= request.deadline_s
+
+
+@given(known=FITS, queue=QUEUES)
+def test_a_batch_is_held_to_a_deadline_only_if_one_more_request_would_break_it(
+    known: Fit, queue: list[Waiting]
+) -> None:
+    capped = cap(known, queue)
+    if capped.reason == "deadline":
+        totals = list(accumulate(request.rows for request in queue))
+        more = next(total for total in totals if total > capped.rows)
+        met = [
+            request.deadline_s for request, total in zip(queue, totals, strict=True) if total <= capped.rows
+        ]
+        assert known.predict_s(more) > min(deadline_s for deadline_s in met if deadline_s is not None)
+
+
+def test_the_tightest_deadline_bounds_the_batch() -> None:
+    assert cap(fit(), waiting(None, 6.0, *[None] * 10)).rows == 4  # 4 + 4 * 0.5 = 6
+    assert cap(fit(), waiting(None, 6.0, *[None] * 10)).reason == "deadline"
+
+
+def test_a_deadline_that_is_lost_anyway_holds_up_nobody() -> None:
+    assert cap(fit(), waiting(1.0, *[None] * 10)).reason != "deadline"
+
+
+def test_a_batch_must_start_early_enough_for_its_deadlines() -> None:
+    assert cap(fit(), waiting(20.0, None)).start_by_s == pytest.approx(20 - 5 * 1.1)
+    assert cap(fit(), waiting(None)).start_by_s == math.inf
+
+
+def test_what_fits_one_batch_is_cut_at_the_knee() -> None:
+    assert cap(fit(0.1, 1.0), waiting(*[None] * 20)) == RowCap(knee(fit(0.1, 1.0), MAX_ROWS), "knee")
+
+
+def test_with_more_than_a_batch_waiting_throughput_counts() -> None:
+    assert cap(fit(), waiting(*[None] * 32)).rows == 26
+    assert cap(fit(), waiting(*[None] * 33)).rows == 31
+
+
+def test_the_guard_holds_where_the_fit_is_bad_and_where_it_is_not_there() -> None:
+    assert cap(fit(error=0.5), waiting(None), guard_rows=5) == RowCap(5, "guard")
+    assert cap(None, waiting(None), guard_rows=5) == RowCap(5, "guard")
+    assert cap(None, waiting(None)) == RowCap(MAX_ROWS, "maximum")
+
+
+def test_the_guard_holds_after_a_failure_even_where_the_fit_is_good() -> None:
+    assert cap(fit(), waiting(None), guard_rows=5) == RowCap(5, "guard")
+
+
+# Admission.
+
+
+def finish_s(known: Fit, rows: int = 1, *, same: int = 0, other_s: float = 0.0, busy_s: float = 0.0) -> float:
+    return finish_in_s(
+        known, rows, same_ahead_rows=same, other_ahead_s=other_s, busy_s=busy_s, max_rows=MAX_ROWS, runners=1
+    )
+
+
+def test_alone_a_request_takes_its_run() -> None:
+    assert finish_s(fit(), 8) == 8.0
+
+
+def test_a_request_shares_the_batch_of_those_before_it() -> None:
+    assert finish_s(fit(), 1, same=3) == 6.0
+
+
+def test_a_request_that_no_longer_fits_waits_for_the_batch_before_it() -> None:
+    assert finish_s(fit(), 1, same=32) == 20.0 + 4.5
+    assert finish_s(fit(), 8, same=30) == 20.0 + 8.0
+
+
+def test_what_runs_and_what_other_buckets_have_is_waited_for() -> None:
+    assert finish_s(fit(), 1, other_s=3.0, busy_s=2.0) == 9.5
+
+
+def test_work_is_done_in_the_fullest_batches_and_the_unknown_is_left_out() -> None:
+    assert work_s([Ahead(fit(), 40), Ahead(None, 100), Ahead(fit(), 0)], MAX_ROWS) == 20.0 + 8.0
+
+
+@given(known=FITS, rows=st.integers(1, MAX_ROWS), same=st.integers(0, 500), other_s=st.floats(0, 100))
+def test_more_before_a_request_never_lets_it_finish_earlier(
+    known: Fit, rows: int, same: int, other_s: float
+) -> None:
+    alone = finish_s(known, rows)
+    assert finish_s(known, rows, same=same, other_s=other_s) >= alone * (1 - 1e-9)
+
+
+def check(known: Fit | None, *, finish_s: float, deadline_s: float, now_s: float = 0.0) -> None:
+    check_attainable(known, 1, finish_s, deadline_s=deadline_s, now_s=now_s)
+
+
+def test_a_deadline_that_cannot_be_met_is_refused_with_both_times() -> None:
+    with pytest.raises(DeadlineExceeded, match=r"in 2\.000 s, cannot be met.* about 4\.500 s"):
+        check(fit(), finish_s=4.5, deadline_s=2.0)
+
+
+def test_a_deadline_that_may_be_met_is_not_refused() -> None:
+    check(fit(), finish_s=4.5, deadline_s=4.2)
+    check(fit(error=0.2), finish_s=4.5, deadline_s=3.7)
+
+
+def test_nothing_is_refused_on_a_guess() -> None:
+    check(None, finish_s=4.5, deadline_s=0.1)
+    check(fit(error=0.3), finish_s=4.5, deadline_s=0.1)
+    check_attainable(fit(), MAX_ROWS + 1, 99.0, deadline_s=0.1, now_s=0.0)
+
+
+def test_nothing_is_refused_on_old_evidence() -> None:
+    check(fit(newest_s=1.0), finish_s=4.5, deadline_s=FRESH_S + 2, now_s=FRESH_S + 1.5)
+    with pytest.raises(DeadlineExceeded):
+        check(fit(newest_s=2.0), finish_s=4.5, deadline_s=FRESH_S + 2, now_s=FRESH_S + 1.5)
+
+
+@pytest.mark.parametrize(
+    ("backlog_s", "expected_s"),
+    [(0.0, 1.0), (3.2, 4.0), (1e6, 30.0)],
+    ids=["at least a second", "the time to work off the queue", "at most half a minute"],
+)
+def test_retry_after_is_the_time_to_work_off_what_waits(backlog_s: float, expected_s: float) -> None:
+    assert retry_after_s(backlog_s) == expected_s
