@@ -7,7 +7,7 @@ Nothing here refuses or shrinks anything on a guess: without a good fit batches 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeGuard
 
 from onnxd.errors import DeadlineExceeded
 from onnxd.scheduler.service_time import Fit
@@ -16,12 +16,13 @@ CapReason = Literal["maximum", "knee", "deadline", "guard"]
 """What holds a batch's size: the configured maximum, the size from which more rows give hardly more
 throughput, a deadline in the batch, or the guard (cap_guard.py)."""
 
-KNEE_SHARE: Final = 0.95
-"""Of the throughput that the biggest batch has, while all that waits fits one batch."""
-BACKLOG_SHARE: Final = 0.99
-"""The same with more than that waiting: throughput is what counts then."""
+KNEE_SHARE: Final = 0.995
+"""Of the throughput that the biggest batch has. Simulated: with less, a server near its capacity loses more
+than others gain (benchmarks/policy.py)."""
 MARGIN: Final = 0.1
-"""How far a prediction is not relied on, at least: where the fit is worse, it is the fit's error."""
+"""How far a prediction is not relied on, at least; where the fit is off by more, it is that."""
+LOADED: Final = 1.2
+"""What an answer that is behind others takes beyond what is predicted, in the simulated worst case."""
 FRESH_S: Final = 10.0
 """A refusal needs evidence not older than this. A fit that refuses everybody sees no runs, and would never
 learn that it is wrong."""
@@ -65,16 +66,17 @@ def rows_within(fit: Fit, budget_s: float, max_rows: int) -> int:
     return rows
 
 
-def knee(fit: Fit, max_rows: int, share: float = KNEE_SHARE) -> int:
-    """The fewest rows whose throughput is nearly (`share`) that of `max_rows`.
+def knee(fit: Fit, max_rows: int) -> int:
+    """The fewest rows whose throughput is nearly (KNEE_SHARE) that of `max_rows`.
 
-    More rows would have everybody in the batch wait for hardly more answers a second. A model whose time is
-    all in its rows has its knee at 1.
+    More rows would have everybody in the batch wait for no more answers a second. A model whose time is all
+    in its rows has its knee at 1; how far the fit is off counts as time that may not be in the rows.
     """
-    base_s, per_row_s = fit.line.base_s, fit.line.per_row_s
+    per_row_s = fit.line.per_row_s
+    base_s = max(fit.line.base_s, fit.error * fit.predict_s(1))
     if base_s <= 0:
         return 1
-    enough = share * max_rows / fit.predict_s(max_rows)  # rows a second
+    enough = KNEE_SHARE * max_rows / (base_s + per_row_s * max_rows)  # rows a second
     return min(max_rows, max(1, math.ceil(enough * base_s / (1 - enough * per_row_s))))
 
 
@@ -91,23 +93,20 @@ def row_cap(
         return RowCap(rows, "guard" if rows < max_rows else "maximum")
     first_rows = total = held = 0
     tightest_s = math.inf
-    share = KNEE_SHARE
     for rows, deadline_s in waiting:
         if total and total + rows > max_rows:
-            share = BACKLOG_SHARE
+            break
+        end_s = now_s + fit.predict_s(total + rows)
+        if end_s > tightest_s:
+            held = total
             break
         total += rows
         first_rows = first_rows or rows
-        if held:
-            continue
-        end_s = now_s + fit.predict_s(total)
-        if end_s > tightest_s:
-            held = total - rows
-        elif deadline_s is not None and end_s <= deadline_s < tightest_s:
+        if deadline_s is not None and end_s <= deadline_s < tightest_s:
             tightest_s = deadline_s
     best, reason = _smallest(
         (max_rows, "maximum"),
-        (knee(fit, max_rows, share), "knee"),
+        (knee(fit, max_rows), "knee"),
         (guard_rows, "guard"),
         (held or max_rows, "deadline"),
     )
@@ -133,41 +132,50 @@ def work_s(ahead: Iterable[Ahead], max_rows: int) -> float:
     return seconds
 
 
-def finish_in_s(
+def answer_in_s(
     fit: Fit,
     rows: int,
     *,
+    left_s: float,
     same_ahead_rows: int,
     other_ahead_s: float,
     busy_s: float,
     max_rows: int,
     runners: int,
 ) -> float:
-    """The fewest seconds in which a request that comes now can be answered.
+    """In how many seconds a request that comes now is answered, where `left_s` are to its deadline.
 
-    `same_ahead_rows`: of its own bucket, which it may share the last batch with. `other_ahead_s`: work_s of
-    the other buckets that are older. `busy_s`: until the first instance is free, 0 = one is.
+    `same_ahead_rows`: of its own bucket, which it may share a batch with. `other_ahead_s`: work_s of the
+    other buckets that go first. `busy_s`: until the first instance is free, 0 = one is.
+
+    Behind a run it reckons with batches of which two fit the deadline, one that runs and its own, as Nexus
+    does (SOSP 2019): a server that lets in what can just make it has everybody just miss it once there is
+    too much to do. Simulated: benchmarks/policy.py.
     """
-    full, rest = divmod(same_ahead_rows, max_rows)
-    if rest + rows > max_rows:
-        full, rest = full + 1, 0
-    ahead_s = other_ahead_s + full * fit.predict_s(max_rows)
-    return busy_s + ahead_s / runners + fit.predict_s(rest + rows)
+    total = same_ahead_rows + rows
+    if busy_s <= 0 and other_ahead_s <= 0 and total <= max_rows:
+        return fit.predict_s(total)
+    batch = max(rows, rows_within(fit, left_s / 2, max_rows))
+    rounds = math.ceil(math.ceil(total / batch) / runners)
+    return LOADED * (busy_s + other_ahead_s / runners + rounds * fit.predict_s(min(total, batch)))
 
 
-def check_attainable(fit: Fit | None, rows: int, finish_s: float, *, deadline_s: float, now_s: float) -> None:
-    """Whether a request that can be answered in `finish_s` seconds at the earliest meets its deadline.
+def check_attainable(fit: Fit | None, rows: int, answer_s: float, *, deadline_s: float, now_s: float) -> None:
+    """Whether a request that is answered in `answer_s` seconds meets its deadline.
 
-    Raises DeadlineExceeded when it cannot: better now than when it has waited in vain.
+    Raises DeadlineExceeded when it does not: better now than when it has waited in vain.
     """
-    if fit is None or not fit.knows(rows) or now_s - fit.newest_s > FRESH_S:
-        return
     left_s = deadline_s - now_s
-    if finish_s * (1 - _margin(fit)) > left_s:
+    if answer_s > left_s and _convincing(fit, rows, now_s):
         raise DeadlineExceeded(
             f"the request's deadline, in {max(left_s, 0):.3f} s, cannot be met: with what is before it, its "
-            f"answer takes about {finish_s:.3f} s; allow more time, or send less at once"
+            f"answer takes about {answer_s:.3f} s; allow more time, or send less at once"
         )
+
+
+def is_lost(fit: Fit | None, rows: int, *, deadline_s: float, now_s: float) -> bool:
+    """Whether a request that waits misses its deadline even if it runs now, and alone."""
+    return _convincing(fit, rows, now_s) and now_s + fit.predict_s(rows) * (1 - _margin(fit)) > deadline_s
 
 
 def retry_after_s(backlog_s: float) -> float:
@@ -176,6 +184,11 @@ def retry_after_s(backlog_s: float) -> float:
     The head is rounded up to whole seconds because that is all that HTTP's Retry-After can say.
     """
     return min(LONGEST_RETRY_S, max(1.0, math.ceil(backlog_s)))
+
+
+def _convincing(fit: Fit | None, rows: int, now_s: float) -> TypeGuard[Fit]:
+    """Whether a request may be refused for what the fit says of it."""
+    return fit is not None and fit.knows(rows) and now_s - fit.newest_s <= FRESH_S
 
 
 def _smallest(*caps: tuple[int, CapReason]) -> tuple[int, CapReason]:
