@@ -159,9 +159,9 @@ class InferenceService:
 
 
 async def _run(request: InferRequest, served: ServedVersion) -> InferResponse:
-    rows = validate(request, served.spec)
+    rows = validate(request, served.spec, served.most_rows)
     names = tuple(output.name for output in request.outputs) or served.output_names
-    outputs = await served.batcher.submit(request, rows, names)
+    outputs = await served.submit(request, rows, names)
     if served.reshaped_outputs:
         outputs = _as_clients_see(outputs, served)
     if request.outputs:

@@ -25,10 +25,11 @@ class Scene:
         max_rows: int = 8,
         form: BatchForm | None = None,
         policy: BatchPolicy | None = None,
+        statistics: ModelStatistics | None = None,
     ) -> None:
         self.clock = VirtualClock()
         self.runners = runners or (HeldRunner(),)
-        self.statistics = ModelStatistics()
+        self.statistics = statistics or ModelStatistics()
         self.batcher = Batcher(
             "m",
             self.runners,

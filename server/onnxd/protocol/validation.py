@@ -9,8 +9,9 @@ from onnxd.protocol.wording import nearest, show, show_names, show_shape
 from onnxd.tensors import Array, Datatype, ModelSpec, TensorSpec, datatype_of
 
 
-def validate(request: InferRequest, spec: ModelSpec) -> int:
-    """The request's rows: its batch size, or 1 for a model that does not batch.
+def validate(request: InferRequest, spec: ModelSpec, most_rows: int | None = None) -> int:
+    """The request's rows: its batch size, or 1 for a model that does not batch. `most_rows`: how many it may
+    have, where that is more than a batch.
 
     Checked in this order: the outputs exist and can be answered as asked, the inputs are those of the
     model, then for each input its rank, batch, datatype and shape. Raises TensorMismatch.
@@ -39,7 +40,7 @@ def validate(request: InferRequest, spec: ModelSpec) -> int:
             batch = array.shape[0]
             if rows is None:
                 rows, first = batch, tensor.name
-                _check_batch(tensor.name, batch, spec)
+                _check_batch(tensor.name, batch, spec, most_rows or spec.max_batch_size)
             elif batch != rows:
                 raise TensorMismatch(
                     f"input {show(tensor.name)}: expected a batch of {rows} rows as input {show(first)} "
@@ -114,11 +115,10 @@ def _check_names(request: InferRequest, spec: ModelSpec) -> None:
     )
 
 
-def _check_batch(name: str, batch: int, spec: ModelSpec) -> None:
-    if not 1 <= batch <= spec.max_batch_size:
+def _check_batch(name: str, batch: int, spec: ModelSpec, most_rows: int) -> None:
+    if not 1 <= batch <= most_rows:
         raise TensorMismatch(
-            f"input {show(name)}: model {show(spec.name)} takes a batch of 1 to {spec.max_batch_size} rows, "
-            f"got {batch}"
+            f"input {show(name)}: model {show(spec.name)} takes a batch of 1 to {most_rows} rows, got {batch}"
         )
 
 

@@ -86,6 +86,10 @@ class BatchingSection:
 
     dynamic: bool = True
     """Put the rows of several requests into one run; with false each request runs alone, with its rows."""
+    split_large: bool = False
+    """Take requests with more rows than max_batch_size, and run them in parts; up to 64 parts."""
+    single_flight: bool = False
+    """Run identical requests that are in flight at the same time once, and answer all of them with it."""
     max_queue_delay: Duration = 0.0
     """How long the oldest request may be held back so that a fuller batch can form; needs max_batch_size."""
     max_queue_size: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
@@ -96,6 +100,11 @@ class BatchingSection:
     """How long a request may wait when it does not say; 0ms = as long as its own deadline allows."""
     allow_timeout_override: bool = True
     """A request may say how long it waits (`timeout`); with false, default_timeout holds for all."""
+
+    @property
+    def in_front(self) -> bool:
+        """Whether requests do not come to the scheduler as they came to the server."""
+        return self.split_large or self.single_flight
 
     def policy(self) -> BatchPolicy:
         return BatchPolicy(

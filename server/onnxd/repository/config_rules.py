@@ -29,6 +29,7 @@ def contradictions(config: ModelConfig) -> Iterator[Contradiction]:
     yield from _names("outputs", [tensor.name for tensor in config.outputs])
     yield from _providers(config)
     yield from (Contradiction(*found) for found in shape_contradictions(config))
+    yield from _split_large(config)
 
 
 def _batching(config: ModelConfig) -> Iterator[Contradiction]:
@@ -89,3 +90,13 @@ def _providers(config: ModelConfig) -> Iterator[Contradiction]:
     if required is not None and required not in names:
         text = f"{required} is not among providers ({', '.join(names)}); list it there too"
         yield Contradiction(("require_provider",), text, ("providers",))
+
+
+def _split_large(config: ModelConfig) -> Iterator[Contradiction]:
+    at = ("batching", "split_large")
+    if config.batching.split_large and not config.batches:
+        text = "needs a max_batch_size of at least 1: without it a request has no rows to be split by"
+        yield Contradiction(at, text, ("max_batch_size",))
+    elif config.batching.split_large and not config.batching.dynamic:
+        text = "needs batching.dynamic: where rows influence each other, parts have other answers"
+        yield Contradiction(at, text, ("batching", "dynamic"))

@@ -37,6 +37,9 @@ from onnxd.runtime.trial_messages import TrialReport, TrialRequest
 from onnxd.scheduler.batcher import Batcher
 from onnxd.scheduler.clock import LoopClock
 from onnxd.scheduler.forms import form_of
+from onnxd.scheduler.front import Front
+from onnxd.scheduler.single_flight import Spawn
+from onnxd.scheduler.submit import CountedInFront
 from onnxd.telemetry.statistics import ModelStatistics
 from onnxd.tensors import ModelSpec
 
@@ -123,9 +126,10 @@ class Loader:
         return Examined(spec, report, plan, (*_miscounted(settings, spec), *filter(None, [warning])))
 
     async def load(
-        self, settings: ModelSettings, stored: StoredFiles, number: int, identity: str
+        self, settings: ModelSettings, stored: StoredFiles, number: int, identity: str, spawn: Spawn
     ) -> ServedVersion:
-        """A version that is loaded and warm. Takes over `stored`, and releases it if this fails.
+        """A version that is loaded and warm. Takes over `stored`, and releases it if this fails. `spawn` runs
+        what belongs to no request, while the version serves.
 
         Raises LoadFailed; what a crash of ONNX Runtime took along is a child process.
         """
@@ -152,7 +156,8 @@ class Loader:
                 )
                 instances.append(await resources.enter_async_context(instance))
                 await asyncio.to_thread(_warm_up, session, examined.warmup)
-            statistics = ModelStatistics()
+            in_front = CountedInFront() if config.batching.in_front else None
+            statistics = in_front or ModelStatistics()
             max_rows = spec.max_batch_size if config.batching.dynamic else 0
             batcher = Batcher(
                 spec.name,
@@ -163,6 +168,18 @@ class Loader:
                 statistics=statistics,
                 clock=LoopClock(asyncio.get_running_loop()),
             )
+            front: Front | None = None
+            if in_front is not None:
+                front = Front(
+                    batcher.submit,
+                    max_rows=spec.max_batch_size,
+                    instances=config.instances,
+                    single_flight=config.batching.single_flight,
+                    split_large=config.batching.split_large,
+                    statistics=in_front,
+                    spawn=spawn,
+                    clock=LoopClock(asyncio.get_running_loop()),
+                )
             report = LoadReport(
                 providers=examined.report.providers,
                 load_s=time.monotonic() - start_s,
@@ -179,6 +196,7 @@ class Loader:
                 resources=resources.pop_all(),
                 instances=instances,
                 stated=settings.loaded.stated,
+                front=front,
             )
 
     def _read_settings(self, files: ModelFiles, override: Override | None) -> ModelSettings:

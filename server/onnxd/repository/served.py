@@ -11,6 +11,8 @@ from onnxd.repository.config import ModelConfig
 from onnxd.repository.pbtxt.shown import as_triton
 from onnxd.runtime.placement import Placement
 from onnxd.scheduler.batcher import Batcher
+from onnxd.scheduler.front import Front
+from onnxd.scheduler.submit import Submit
 from onnxd.telemetry.observation import VersionObservation
 from onnxd.telemetry.statistics import ModelStatistics
 from onnxd.tensors import ModelSpec
@@ -59,14 +61,19 @@ class ServedVersion:
         resources: AsyncExitStack,
         instances: Sequence[Placed] = (),
         stated: config_pb.ModelConfig | None = None,
+        front: Front | None = None,
     ) -> None:
         """`instances`: those that the batcher runs on, to look at. `stated`: what the config was read from,
-        where that was Triton's form."""
+        where that was Triton's form. `front`: what stands before the batcher."""
         self.spec: Final = spec
         self.config: Final = config
         self.identity: Final = identity
         """The content that it was loaded from: equal identity, equal model."""
         self.batcher: Final = batcher
+        self.submit: Final[Submit] = batcher.submit if front is None else front.submit
+        """Where requests go in."""
+        self.most_rows: Final = spec.max_batch_size if front is None else front.most_rows
+        """Of a request."""
         self.statistics: Final = statistics
         self.report: Final = report
         self.output_names: Final = tuple(output.name for output in spec.outputs)

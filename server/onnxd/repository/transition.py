@@ -26,7 +26,7 @@ class Transitions:
     """The steps that the models' workers take. One at a time for each model, by its worker."""
 
     def __init__(self, catalog: Catalog, loader: Loader, spawn: Spawn) -> None:
-        """`spawn` runs a retirement in the caller's task group: nobody waits for it here."""
+        """`spawn` runs what nobody waits for here in the caller's task group: retirements, shared runs."""
         self._catalog = catalog
         self._loader = loader
         self._spawn = spawn
@@ -97,7 +97,7 @@ class Transitions:
         if kept is not None and not change.start:
             await self._loader.release(stored)
             return kept
-        served = await self._loader.load(settings, stored, number, identity)
+        served = await self._loader.load(settings, stored, number, identity, self._spawn)
         _log.info("loaded", model=files.name, version=number, seconds=round(served.report.load_s, 3))
         for warning in served.report.warnings:
             _log.warning("config", model=files.name, version=number, warning=warning)

@@ -142,6 +142,11 @@ VERSION_INSTRUMENTS: Final[tuple[Instrument[VersionObservation], ...]] = (
         bounds=DURATION_BOUNDS_NS, per_unit=_NS,
     ),
     Instrument(
+        "onnxd_requests_joined_total", Kind.COUNTER, "requests",
+        "Requests that had the run of an identical one which was in flight.",
+        lambda seen: seen.statistics.joined,
+    ),
+    Instrument(
         "onnxd_batch_rows", Kind.HISTOGRAM, "rows",
         "Rows of each run of the model.",
         lambda seen: seen.statistics.batch_rows(),

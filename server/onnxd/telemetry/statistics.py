@@ -79,6 +79,8 @@ class StatisticsSnapshot:
     """Rows of successful requests; a request to a model that does not batch is one."""
     execution_count: int = 0
     """Runs of the model: one for a whole batch."""
+    joined: int = 0
+    """Requests that were answered, or failed, with the run of an identical one."""
     success: Duration = Duration()
     """From the request's arrival in the queue to its answer."""
     fail: Duration = Duration()
@@ -121,6 +123,7 @@ class StatisticsSnapshot:
             last_inference_ms=max(self.last_inference_ms, other.last_inference_ms),
             inference_count=self.inference_count + other.inference_count,
             execution_count=self.execution_count + other.execution_count,
+            joined=self.joined + other.joined,
             success=self.success.merged(other.success),
             fail=self.fail.merged(other.fail),
             queue=self.queue.merged(other.queue),
@@ -171,6 +174,7 @@ class ModelStatistics:
         self._last_inference_ms = 0
         self._inference_count = 0
         self._execution_count = 0
+        self._joined = 0
         self._success_ns = 0
         self._queue_ns = 0
         self._input_ns = 0
@@ -214,6 +218,10 @@ class ModelStatistics:
         self._failures[reason] += 1
         self._fail_ns += duration_ns
 
+    def record_joined(self) -> None:
+        """A request needs no run of its own: an identical one is in flight."""
+        self._joined += 1
+
     def record_batch(self, rows: int, input_ns: int, infer_ns: int, output_ns: int) -> None:
         """The model ran once, on `rows` rows together (1 for a model that does not batch)."""
         self._execution_count += 1
@@ -238,6 +246,7 @@ class ModelStatistics:
             last_inference_ms=self._last_inference_ms,
             inference_count=self._inference_count,
             execution_count=self._execution_count,
+            joined=self._joined,
             success=succeeded(self._success_ns),
             fail=Duration(sum(self._failures.values()), self._fail_ns),
             queue=succeeded(self._queue_ns),

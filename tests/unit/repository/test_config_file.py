@@ -181,6 +181,11 @@ def test_a_file_name_that_could_lead_out_of_the_directory_is_refused(name: str, 
         ("max_batch_size: 0\nwarmup: {batch_sizes: [1]}", "needs a max_batch_size of at least 1"),
         ("max_batch_size: 4\nwarmup: {batch_sizes: [5]}", "5 rows are more than max_batch_size, which is 4"),
         ("batching: {max_queue_delay: 1ms}", "batching.max_queue_delay: needs a max_batch_size"),
+        ("batching: {split_large: true}", "batching.split_large: needs a max_batch_size of at least 1"),
+        (
+            "max_batch_size: 4\nbatching: {dynamic: false, split_large: true}",
+            "batching.split_large: needs batching.dynamic",
+        ),
         (
             "inputs: [{name: x}, {name: y}, {name: x}]",
             "inputs[2].name: x is listed twice, first as inputs[0]",
