@@ -91,12 +91,13 @@ def row_cap(
     if fit is None or not fit.good:
         rows = max(next(iter(waiting)).rows, min(guard_rows, max_rows))
         return RowCap(rows, "guard" if rows < max_rows else "maximum")
+    base_s, per_row_s = fit.line.base_s, fit.line.per_row_s
     first_rows = total = held = 0
     tightest_s = math.inf
     for rows, deadline_s in waiting:
         if total and total + rows > max_rows:
             break
-        end_s = now_s + fit.predict_s(total + rows)
+        end_s = now_s + (base_s + per_row_s * (total + rows))
         if end_s > tightest_s:
             held = total
             break
