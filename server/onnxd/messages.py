@@ -44,7 +44,7 @@ class Timeline:
     batch_rows: int = 0
     batch_requests: int = 0
     cut: str = ""
-    """Why the batch was cut: idle, full, freed, delay."""
+    """Why the batch was cut where it was (scheduler/policy.py has the reasons)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,14 +23,13 @@ class VirtualClock:
     """Obeys onnxd.scheduler.clock.Clock. Nothing happens until `turn` or `advance` is called."""
 
     def __init__(self) -> None:
-        self._base_s = time.monotonic()
-        self._elapsed_s = 0.0
+        self._now_s = time.monotonic()
         self._soon: list[Callable[[], object]] = []
         self._timers: list[tuple[float, int, _Timer, Callable[[], object]]] = []
         self._order = itertools.count()
 
     def now_s(self) -> float:
-        return self._base_s + self._elapsed_s
+        return self._now_s
 
     def call_soon(self, callback: Callable[[], object]) -> object:
         self._soon.append(callback)
@@ -54,14 +53,14 @@ class VirtualClock:
 
     def advance(self, seconds: float) -> None:
         """Let time pass, calling each timer when it is due."""
-        end_s = self._elapsed_s + seconds
-        while self._timers and self._timers[0][0] - self._base_s <= end_s + 1e-9:
+        end_s = self._now_s + seconds
+        while self._timers and self._timers[0][0] <= end_s + 1e-9:
             when_s, _, timer, callback = heapq.heappop(self._timers)
-            self._elapsed_s = max(self._elapsed_s, when_s - self._base_s)
+            self._now_s = max(self._now_s, when_s)
             if not timer.cancelled:
                 callback()
                 self.settle()
-        self._elapsed_s = end_s
+        self._now_s = max(self._now_s, end_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +98,8 @@ class HeldRunner:
 
     def __init__(self) -> None:
         self.runs: list[Run] = []
+        self.terminated = 0
+        """How often it was asked to end a run."""
 
     def start(
         self, inputs: Mapping[str, Array], outputs: tuple[str, ...], done: Callable[[Outcome], None]
@@ -106,7 +107,7 @@ class HeldRunner:
         self.runs.append(Run(inputs, outputs, done))
 
     def terminate(self) -> None:
-        return None
+        self.terminated += 1
 
 
 class InlineRunner(HeldRunner):

@@ -1,28 +1,43 @@
-"""From a request to a run and back: admission, the queue, the cut, the deadlines.
+"""From a request to a run and back: what moves the queue, and when.
 
 There is no task and no polling here: a request that arrives, a run that ends, and a timer are the only
 three things that move the queue, and each is one call on the loop's thread. (A loop in a task of its own
 was the first design; it cost two more wake-ups a batch and gave nothing.)
+
+    admission, queue_policy    whether a request may wait, in which level, for how long
+    queue                      what waits, by bucket and rank
+    policy                     when a batch is cut, and how big
+    batch                      stacking the inputs, splitting the outputs
+    expiry, deadlines          what becomes of those whose time is over
+    completion, bisection      what comes of a run that has ended, and whose fault it was that it failed
+    delivery, ordering         how a request ends: once, counted, in its turn
+    history                    the last runs, to be looked at
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
-from onnxd.errors import DeadlineExceeded, ModelUnavailable, QueueFull, QueueTimeout, ServerError
+from onnxd.errors import ModelUnavailable
 from onnxd.messages import InferRequest
+from onnxd.scheduler.admission import Admission
 from onnxd.scheduler.batch import BatchForm
 from onnxd.scheduler.clock import Clock, Timer
-from onnxd.scheduler.deadlines import Deadlines
+from onnxd.scheduler.completion import Completion
+from onnxd.scheduler.delivery import Delivery
+from onnxd.scheduler.expiry import Expiry
+from onnxd.scheduler.history import RanBatch
 from onnxd.scheduler.policy import BatchPolicy, Cut, decide, retry_after_s
-from onnxd.scheduler.queue import Item, RequestQueue
+from onnxd.scheduler.queue import Item, RequestQueue, Waiting, oldest_s, rank_of
+from onnxd.scheduler.run import Run
 from onnxd.scheduler.runner import Runner, RunResult
 from onnxd.telemetry.statistics import FailureReason, ModelStatistics
 from onnxd.tensors import Array
 
-_NEWEST_RUN_WEIGHT: Final = 0.1
+_NEVER: Final = math.inf
 
 
 class Batcher:
@@ -30,8 +45,8 @@ class Batcher:
 
     Resource handling: a request belongs to the batcher from `submit` until its future ends. A caller that
     is cancelled frees its place at once; if its run has begun, the run goes on for its batch mates and the
-    rows are dropped. `aclose` refuses what comes, fails what waits, and waits for what runs, so that the
-    runners may be closed after it.
+    rows are dropped, or is asked to end when it has none. `aclose` refuses what comes, fails what waits, and
+    waits for what runs, so that the runners may be closed after it.
     """
 
     def __init__(
@@ -46,30 +61,43 @@ class Batcher:
         clock: Clock,
     ) -> None:
         """`model` is how errors name it; `max_rows` 0 = every request runs alone; `form` fits it."""
-        self._model = model
-        self._runners = len(runners)
         self._idle = list(runners)
+        self._running: dict[Run, Runner] = {}
         self._max_rows = max_rows
         self._form = form
-        self._policy = policy
         self._statistics = statistics
         self._clock = clock
         self._queue = RequestQueue()
-        self._deadlines = Deadlines(clock, self._expire)
+        self._delivery = Delivery(statistics)
+        self._order = self._delivery.order
+        self._completion = Completion(model, form, self._delivery, statistics)
+        self._bisection = self._completion.bisection
+        self._again = self._bisection.parts
+        self._admission = Admission(model, policy, self._queue, self._order, self._room_in_s)
+        self._expiry = Expiry(model, clock, self._queue, self._delivery, self._stop_if_forsaken)
+        self._deadlines = self._expiry.deadlines
         self._pump_scheduled = False
-        self._delay_timer: Timer | None = None
-        self._closed_because: str | None = None
+        self._hold_timer: Timer | None = None
         self._all_idle: asyncio.Future[None] | None = None
-        self._mean_run_s = 0.0
+        self._follow(policy)
 
     @property
     def waiting_requests(self) -> int:
-        return self._queue.requests
+        """Requests in the queue, and in parts of failed batches that are to be run again."""
+        return self._queue.requests + self._bisection.requests
 
     @property
     def running(self) -> int:
         """Runs in progress."""
-        return self._runners - len(self._idle)
+        return len(self._running)
+
+    def waiting(self) -> tuple[Waiting, ...]:
+        """The queue by bucket and priority, the most urgent first."""
+        return self._queue.waiting()
+
+    def last_batches(self) -> tuple[RanBatch, ...]:
+        """The last runs, oldest first."""
+        return self._completion.history.batches()
 
     async def submit(self, request: InferRequest, rows: int, outputs: tuple[str, ...]) -> Mapping[str, Array]:
         """Queue a validated request and wait for its outputs, in the order of `outputs`.
@@ -77,114 +105,80 @@ class Batcher:
         Raises QueueFull, QueueTimeout, DeadlineExceeded, ModelUnavailable, ExecutionFailed, or what the
         form or the runner says of the request (TensorMismatch).
         """
+        item = self._take_in(request, rows, outputs)
+        try:
+            return await item.future
+        except asyncio.CancelledError:
+            waited = self._queue.discard(item)
+            self._delivery.abandoned(item)
+            if not waited:
+                self._stop_if_forsaken(item)
+            raise
+        finally:
+            self._deadlines.forget(item)
+
+    def reconfigure(self, policy: BatchPolicy) -> None:
+        """Go by another policy from now on. What waits keeps its level and its timeout; what runs goes on."""
+        if self._order.kept and not policy.preserve_ordering:
+            self._order.dissolve()
+        self._admission.apply(policy)
+        self._follow(policy)
+        self._schedule_pump()
+
+    async def aclose(self, reason: str) -> None:
+        """Refuse what comes, fail what waits, wait for what runs."""
+        self._close(reason)
+        if self._running:
+            self._all_idle = asyncio.get_running_loop().create_future()
+            await self._all_idle
+        self._deadlines.close()
+
+    def _follow(self, policy: BatchPolicy) -> None:
+        self._max_delay_s = policy.max_queue_delay
+        self._preferred = frozenset(policy.preferred_sizes)
+        self._order.kept = policy.preserve_ordering
+
+    def _close(self, reason: str) -> None:
+        self._admission.closed_because = reason
+        self._hold_until(_NEVER)
+        for item in (*self._bisection.take_all(), *self._queue.take_all()):
+            self._delivery.refuse(item, self._admission.closed(), FailureReason.REJECTED)
+
+    # A request arrives.
+
+    def _take_in(self, request: InferRequest, rows: int, outputs: tuple[str, ...]) -> Item:
         now_s = self._clock.now_s()
         start_ns = time.monotonic_ns()
+        admission = self._admission
         try:
-            self._admit(request, now_s)
+            level = admission.admit(request, now_s)
             bucket = self._form.bucket(request, outputs)
         except Exception:
             self._statistics.record_failure(time.monotonic_ns() - start_ns, FailureReason.REJECTED)
             raise
         request.timeline.queue_start_ns = start_ns
-        item = Item(
-            request=request,
-            rows=rows,
-            outputs=outputs,
-            bucket=bucket,
-            arrived_s=now_s,
-            future=asyncio.get_running_loop().create_future(),
-        )
+        future = asyncio.get_running_loop().create_future()
+        item = Item(request, rows, outputs, bucket, now_s, future, rank_of(level))
+        if request.queue_timeout_s or admission.any_timeout:
+            admission.limit_wait(item)
+        if self._order.kept:
+            self._order.enter(item)
         self._queue.push(item)
         self._schedule_pump()
-        self._watch_deadlines(item)
-        try:
-            return await item.future
-        except asyncio.CancelledError:
-            self._queue.discard(item)
-            # Not cancelled: it had its answer, or its error, and was counted, before the caller left.
-            if item.future.cancelled():
-                self._count_failure(request, FailureReason.CANCELED)
-            raise
-        finally:
-            self._deadlines.forget(item)
+        self._expiry.watch(item)
+        return item
 
-    async def aclose(self, reason: str) -> None:
-        """Refuse what comes, fail what waits, wait for what runs."""
-        self._close(reason)
-        if self.running:
-            self._all_idle = asyncio.get_running_loop().create_future()
-            await self._all_idle
-        self._deadlines.close()
+    def _room_in_s(self) -> float:
+        runners = len(self._idle) + len(self._running)
+        return retry_after_s(self._queue.rows, self._max_rows, self._completion.mean_run_s, runners)
 
-    def _close(self, reason: str) -> None:
-        self._closed_because = reason
-        if self._delay_timer is not None:
-            self._delay_timer.cancel()
-        for item in self._queue.take_all():
-            unavailable = ModelUnavailable(f"model '{self._model}' {reason}", retry_after_s=1.0)
-            self._fail(item, unavailable, FailureReason.REJECTED)
-
-    def _admit(self, request: InferRequest, now_s: float) -> None:
-        if self._closed_because is not None:
-            raise ModelUnavailable(f"model '{self._model}' {self._closed_because}", retry_after_s=1.0)
-        if request.deadline_s is not None and request.deadline_s <= now_s:
-            raise DeadlineExceeded("the request's deadline had passed before it could be queued")
-        policy = self._policy
-        if self._queue.requests >= policy.max_queue_size:
-            bound = f"{policy.max_queue_size} requests wait (batching.max_queue_size)"
-        elif self._queue and 0 <= policy.max_queue_bytes < self._queue.bytes + request.byte_size:
-            bound = f"{policy.max_queue_bytes} bytes of requests wait (batching.max_queue_bytes)"
-        else:
-            return
-        wait_s = retry_after_s(self._queue.rows, self._max_rows, self._mean_run_s, self._runners)
-        raise QueueFull(
-            f"the queue of model '{self._model}' is full: {bound}; try again in {wait_s:.0f} s",
-            retry_after_s=wait_s,
-        )
-
-    # Deadlines: the earlier of a request's queue timeout and its own deadline.
-
-    def _watch_deadlines(self, item: Item) -> None:
-        when_s = self._queue_deadline_s(item)
-        deadline_s = item.request.deadline_s
-        if deadline_s is not None and (when_s is None or deadline_s < when_s):
-            when_s = deadline_s
-        if when_s is not None:
-            self._deadlines.watch(item, when_s)
-
-    def _queue_deadline_s(self, item: Item) -> float | None:
-        own_s = item.request.queue_timeout_s if self._policy.allow_timeout_override else None
-        timeout_s = own_s or self._policy.default_timeout
-        return item.arrived_s + timeout_s if timeout_s else None
-
-    def _expire(self, item: Item) -> None:
-        if item.future.done():
-            return
-        now_s = self._clock.now_s()
-        queue_deadline_s = self._queue_deadline_s(item)
-        deadline_s = item.request.deadline_s
-        if item.queued and queue_deadline_s is not None and queue_deadline_s <= now_s:
-            self._queue.discard(item)
-            self._fail(
-                item,
-                QueueTimeout(
-                    f"the request waited {now_s - item.arrived_s:.3f} s for model '{self._model}', longer "
-                    f"than its queue timeout allows; raise `timeout` or try again",
-                    retry_after_s=1.0,
-                ),
-                FailureReason.REJECTED,
-            )
-        elif deadline_s is not None and deadline_s <= now_s:
-            waited = self._queue.discard(item)
-            where = "waiting for" if waited else "running"
-            self._fail(
-                item,
-                DeadlineExceeded(f"the request's deadline passed while {where} '{self._model}'"),
-                FailureReason.REJECTED if waited else FailureReason.CANCELED,
-            )
-        elif deadline_s is not None:
-            # The queue timeout has nothing to say of a run in progress; the deadline has.
-            self._deadlines.watch(item, deadline_s)
+    def _stop_if_forsaken(self, item: Item) -> None:
+        """End the run of a request that has just lost its caller, if nobody else waits for it."""
+        for run, runner in self._running.items():
+            if item in run.items:
+                if run.forsaken:
+                    runner.terminate()
+                return
 
     # The queue moves.
 
@@ -197,118 +191,91 @@ class Batcher:
     def _pump(self, *, freed: bool = False) -> None:
         """Start what may start. After an inline run the loop gets a turn before the next one."""
         self._pump_scheduled = False
-        items: list[Item] = []
+        run: Run | None = None
         try:
-            # An inline run has ended when _run returns, and has scheduled the next pump itself.
-            while self._idle and self._queue and not self._pump_scheduled:
-                items, reason = self._cut(freed)
-                if not items:
+            # An inline run has ended when _start returns, and has scheduled the next pump itself.
+            while self._idle and not self._pump_scheduled and (self._queue.requests or self._again):
+                now_s = self._clock.now_s()
+                if self._deadlines.next_s <= now_s:
+                    self._deadlines.look()
+                run = (self._bisection.next() if self._again else None) or self._cut(now_s, freed)
+                if run is None:
                     return
-                self._run(self._idle.pop(), items, reason)
+                self._start(run, self._idle.pop())
         except Exception as fault:
-            self._break(fault, items)
+            self._break(fault, run)
             raise
 
-    def _cut(self, freed: bool) -> tuple[list[Item], str]:
-        now_s = self._clock.now_s()
-        hold_s: float | None = None
-        for bucket in self._queue.oldest_first():
+    def _cut(self, now_s: float, freed: bool) -> Run | None:
+        queue, max_delay_s, until_s = self._queue, self._max_delay_s, _NEVER
+        for bucket in queue.most_urgent_first():
             decision = decide(
                 (item.rows for item in bucket),
-                oldest_s=bucket[0].arrived_s,
+                oldest_s=oldest_s(bucket) if max_delay_s else now_s,
                 now_s=now_s,
                 max_rows=self._max_rows,
-                max_delay_s=self._policy.max_queue_delay,
+                max_delay_s=max_delay_s,
                 freed=freed,
+                preferred=self._preferred,
+                start_by_s=(item.start_by_s for item in bucket) if max_delay_s else (),
+                others=len(queue.buckets) > 1,
             )
             if isinstance(decision, Cut):
-                return self._queue.take(bucket, decision.requests), decision.reason
-            hold_s = decision.until_s if hold_s is None else min(hold_s, decision.until_s)
-        if hold_s is not None:
-            if self._delay_timer is not None:
-                self._delay_timer.cancel()
-            self._delay_timer = self._clock.call_at(hold_s, self._pump)
-        return [], ""
+                return Run(queue.take(bucket, decision.requests), decision.reason)
+            until_s = min(until_s, decision.until_s)
+        self._hold_until(until_s)
+        return None
 
-    def _run(self, runner: Runner, items: list[Item], reason: str) -> None:
-        start_ns = time.monotonic_ns()
-        rows = sum(item.rows for item in items)
+    def _hold_until(self, when_s: float) -> None:
+        """Look again then; it is looked at sooner whenever something arrives or ends."""
+        if self._hold_timer is not None:
+            self._hold_timer.cancel()
+        self._hold_timer = self._clock.call_at(when_s, self._pump) if when_s < _NEVER else None
+
+    def _start(self, run: Run, runner: Runner) -> None:
+        items = run.items
+        start_ns, requests = time.monotonic_ns(), len(items)
+        rows = items[0].rows if requests == 1 else sum(item.rows for item in items)
+        run.taken_ns, run.rows = start_ns, rows
         for item in items:
             timeline = item.request.timeline
             timeline.compute_start_ns = start_ns
             timeline.batch_rows = rows
-            timeline.batch_requests = len(items)
-            timeline.cut = reason
+            timeline.batch_requests = requests
+            timeline.cut = run.cut
         try:
             inputs = self._form.stack(items)
         except MemoryError:
             self._idle.append(runner)
             for item in items:
                 unavailable = ModelUnavailable(f"no memory for a batch of {rows} rows", retry_after_s=1.0)
-                self._fail(item, unavailable, FailureReason.OTHER)
+                self._delivery.refuse(item, unavailable, FailureReason.OTHER)
             return
+        if run.search is not None:
+            self._statistics.record_rerun()
+        self._running[run] = runner
         try:
-            runner.start(inputs, items[0].outputs, partial(self._finished, runner, items, rows))
+            runner.start(inputs, items[0].outputs, partial(self._finished, run))
         except Exception:
-            self._idle.append(runner)
+            self._idle.append(self._running.pop(run))
             raise
 
-    def _finished(self, runner: Runner, items: list[Item], rows: int, result: RunResult) -> None:
-        self._idle.append(runner)
+    def _finished(self, run: Run, result: RunResult) -> None:
+        self._idle.append(self._running.pop(run))
         try:
-            self._deliver(items, rows, result)
+            self._completion.settle(run, result, final=self._admission.closed_because is not None)
         except Exception as fault:
-            self._break(fault, items)
+            self._break(fault, run)
             raise
         finally:
-            if self._all_idle is not None and not self.running and not self._all_idle.done():
+            if self._all_idle is not None and not self._running and not self._all_idle.done():
                 self._all_idle.set_result(None)
-        if self._queue and not self._pump_scheduled:
+        if (self._queue.requests or self._again) and not self._pump_scheduled:
             self._pump_scheduled = True
             self._clock.call_soon(partial(self._pump, freed=True))
 
-    def _deliver(self, items: list[Item], rows: int, result: RunResult) -> None:
-        run_s = (result.end_ns - result.start_ns) / 1e9
-        self._mean_run_s += (run_s - self._mean_run_s) * (_NEWEST_RUN_WEIGHT if self._mean_run_s else 1.0)
-        error = result.error
-        answers: list[Mapping[str, Array]] = []
-        if result.outputs is not None:
-            try:
-                answers = self._form.split(items, result.outputs)
-            except Exception as fault:  # of whatever kind: each request must hear of it
-                error = fault
-        end_ns = time.monotonic_ns()
-        for item in items:
-            timeline = item.request.timeline
-            timeline.infer_start_ns = result.start_ns
-            timeline.infer_end_ns = result.end_ns
-            timeline.compute_end_ns = end_ns
-        if error is not None:
-            # A run, or the split of its outputs, that knows why it failed says so with a ServerError.
-            reason = FailureReason.BACKEND if isinstance(error, ServerError) else FailureReason.OTHER
-            for item in items:
-                self._fail(item, error, reason)
-            return
-        start_ns = items[0].request.timeline.compute_start_ns
-        self._statistics.record_batch(
-            rows, result.start_ns - start_ns, result.end_ns - result.start_ns, end_ns - result.end_ns
-        )
-        for item, answer in zip(items, answers, strict=True):
-            if not item.future.done():
-                self._statistics.record_success(item.request.timeline, item.rows, item.request.byte_size)
-                item.future.set_result(answer)
-
-    def _fail(self, item: Item, error: Exception, reason: FailureReason) -> None:
-        if not item.future.done():
-            self._count_failure(item.request, reason)
-            item.future.set_exception(error)
-
-    def _count_failure(self, request: InferRequest, reason: FailureReason) -> None:
-        self._statistics.record_failure(time.monotonic_ns() - request.timeline.queue_start_ns, reason)
-
-    def _break(self, fault: Exception, items: Sequence[Item]) -> None:
+    def _break(self, fault: Exception, run: Run | None) -> None:
         """A bug of ours: this model stops, with its reason; the others go on. The loop logs the traceback."""
         self._close(f"stopped after an internal error ({type(fault).__name__}); load it again")
-        for item in items:
-            unavailable = ModelUnavailable(f"model '{self._model}' {self._closed_because}")
-            self._fail(item, unavailable, FailureReason.OTHER)
+        for item in run.items if run is not None else ():
+            self._delivery.refuse(item, self._admission.closed(), FailureReason.OTHER)

@@ -163,6 +163,16 @@ VERSION_INSTRUMENTS: Final[tuple[Instrument[VersionObservation], ...]] = (
         lambda seen: seen.statistics.padding_elements,
     ),
     Instrument(
+        "onnxd_batch_bisections_total", Kind.COUNTER, "batches",
+        "Batches that failed and were run again in parts, to find the request whose fault it was.",
+        lambda seen: seen.statistics.bisections,
+    ),
+    Instrument(
+        "onnxd_batch_reruns_total", Kind.COUNTER, "executions",
+        "Runs of parts of batches that had failed.",
+        lambda seen: seen.statistics.reruns,
+    ),
+    Instrument(
         "onnxd_request_bytes", Kind.HISTOGRAM, "bytes",
         "Size of answered requests, as they came and decompressed.",
         lambda seen: seen.statistics.request_bytes,

@@ -92,6 +92,10 @@ class StatisticsSnapshot:
     """By batch size, ascending."""
     failures: Mapping[FailureReason, int] = field(default_factory=_no_failures)
     """How many failed for each reason; all reasons are there."""
+    bisections: int = 0
+    """Batches that failed and were run again in parts, to find the request whose fault it was."""
+    reruns: int = 0
+    """Runs of such parts, those that failed among them."""
     request_times: HistogramSnapshot = _NO_TIMES
     """The requests behind `success`, in nanoseconds."""
     queue_times: HistogramSnapshot = _NO_TIMES
@@ -132,6 +136,8 @@ class StatisticsSnapshot:
             compute_output=self.compute_output.merged(other.compute_output),
             batches=tuple(batches[size] for size in sorted(batches)),
             failures={why: self.failures[why] + other.failures[why] for why in FailureReason},
+            bisections=self.bisections + other.bisections,
+            reruns=self.reruns + other.reruns,
             request_times=self.request_times.merged(other.request_times),
             queue_times=self.queue_times.merged(other.queue_times),
             compute_times=self.compute_times.merged(other.compute_times),
@@ -182,6 +188,8 @@ class ModelStatistics:
         self._output_ns = 0
         self._fail_ns = 0
         self._failures = dict.fromkeys(FailureReason, 0)
+        self._bisections = 0
+        self._reruns = 0
         self._bytes = 0
         self._request_times = [0] * (len(DURATION_BOUNDS_NS) + 1)
         self._queue_times = self._request_times.copy()
@@ -236,6 +244,14 @@ class ModelStatistics:
         self._dynamic_elements += elements
         self._padding_elements += padding
 
+    def record_bisection(self) -> None:
+        """A batch failed, and its requests are run again in parts."""
+        self._bisections += 1
+
+    def record_rerun(self) -> None:
+        """One of the parts is run."""
+        self._reruns += 1
+
     def snapshot(self) -> StatisticsSnapshot:
         """The counters now; later recording does not change it."""
         # Every answered request is in each of its histograms once, so none is counted apart from them.
@@ -257,6 +273,8 @@ class ModelStatistics:
                 BatchStatistics(rows, *batch.frozen()) for rows, batch in sorted(self._batches.items())
             ),
             failures=self._failures.copy(),
+            bisections=self._bisections,
+            reruns=self._reruns,
             request_times=times(tuple(self._request_times), self._success_ns),
             queue_times=times(tuple(self._queue_times), self._queue_ns),
             compute_times=times(tuple(self._compute_times), compute_ns),
