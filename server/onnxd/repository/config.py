@@ -4,16 +4,26 @@ Shapes are without the batch dimension when the model batches; -1 is a free dime
 here is read from the graph (model_spec.py).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import ConfigDict, Field
 
-from onnxd.repository.config_values import Duration, FileName, Provider, SessionOptions, SomeBytes
+from onnxd.repository.config_values import (
+    LEVELS_AS_KEYS,
+    MAX_LEVELS,
+    Duration,
+    FileName,
+    Level,
+    Provider,
+    SessionOptions,
+    SomeBytes,
+)
 from onnxd.repository.shape_config import Axes, BatchInputs
 from onnxd.repository.version_policy import VersionPolicy, Versions
 from onnxd.runtime.session_config import SessionConfig
 from onnxd.scheduler.policy import BatchPolicy
+from onnxd.scheduler.queue_policy import QueuePolicy, TimeoutAction
 from onnxd.tensors import Datatype
 
 MAX_ROWS: Final = 1_000_000
@@ -21,6 +31,8 @@ _MAX_THREADS: Final = 1024
 
 TensorName = Annotated[str, Field(min_length=1)]
 Shape = Annotated[tuple[Annotated[int, Field(ge=-1, le=2**31 - 1)], ...], Field(max_length=16)]
+Rows = Annotated[int, Field(ge=1, le=MAX_ROWS)]
+QueueSize = Annotated[int, Field(ge=1, le=1_000_000)]
 Threads = Annotated[int, Field(ge=0, le=_MAX_THREADS)]
 
 
@@ -81,6 +93,33 @@ class SessionSection:
 
 
 @dataclass(frozen=True, slots=True)
+class PrioritySection:
+    """How the requests of one priority level wait, where it is not as for all."""
+
+    max_queue_size: QueueSize | None = None
+    """Requests of this level that may wait; one more is refused at once."""
+    default_timeout: Duration | None = None
+    """How long a request of this level may wait when it does not say."""
+    timeout_action: TimeoutAction | None = None
+    """What becomes of a request of this level that has waited too long."""
+    allow_timeout_override: bool | None = None
+    """A request of this level may say how long it waits, if that is shorter."""
+
+    def policy(self, usual: QueuePolicy) -> QueuePolicy:
+        """`usual` is what holds where this says nothing."""
+        own = usual
+        if self.max_queue_size is not None:
+            own = replace(own, max_queue_size=self.max_queue_size)
+        if self.default_timeout is not None:
+            own = replace(own, default_timeout=self.default_timeout)
+        if self.timeout_action is not None:
+            own = replace(own, timeout_action=self.timeout_action)
+        if self.allow_timeout_override is not None:
+            own = replace(own, allow_timeout_override=self.allow_timeout_override)
+        return own
+
+
+@dataclass(frozen=True, slots=True)
 class BatchingSection:
     """How requests wait and are put together."""
 
@@ -92,14 +131,32 @@ class BatchingSection:
     """Run identical requests that are in flight at the same time once, and answer all of them with it."""
     max_queue_delay: Duration = 0.0
     """How long the oldest request may be held back so that a fuller batch can form; needs max_batch_size."""
-    max_queue_size: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
-    """Requests that may wait; one more is refused at once."""
+    preferred_sizes: Annotated[tuple[Rows, ...], Field(max_length=64)] = ()
+    """Rows at which a batch is not held back any longer; needs max_queue_delay."""
+    max_queue_size: QueueSize = 1024
+    """Requests that may wait, of each priority level; one more is refused at once."""
     max_queue_bytes: SomeBytes = 256 * 2**20
     """Payload that may wait; -1 = no bound."""
     default_timeout: Duration = 0.0
     """How long a request may wait when it does not say; 0ms = as long as its own deadline allows."""
+    timeout_action: TimeoutAction = "reject"
+    """What becomes of a request that has waited too long: reject, or delay = those that have not go first."""
     allow_timeout_override: bool = True
-    """A request may say how long it waits (`timeout`); with false, default_timeout holds for all."""
+    """A request may say how long it waits (`timeout`), if that is shorter; false = default_timeout holds."""
+    priority_levels: Annotated[int, Field(ge=0, le=MAX_LEVELS)] = 0
+    """Levels that requests may ask for (`priority`), 1 being the highest; 0 = first come, first served."""
+    default_priority: Annotated[int, Field(ge=1, le=MAX_LEVELS)] | None = None
+    """The level of requests that name none of them; absent = the lowest."""
+    priorities: Annotated[dict[Level, PrioritySection], LEVELS_AS_KEYS] = field(default_factory=dict)
+    """Levels that wait in a way of their own."""
+    preserve_ordering: bool = False
+    """Answers leave in the order in which their requests came, whichever instance has them first."""
+
+    def usual(self) -> QueuePolicy:
+        """How requests wait of a level that has no way of its own."""
+        return QueuePolicy(
+            self.max_queue_size, self.default_timeout, self.timeout_action, self.allow_timeout_override
+        )
 
     @property
     def in_front(self) -> bool:
@@ -107,12 +164,20 @@ class BatchingSection:
         return self.split_large or self.single_flight
 
     def policy(self) -> BatchPolicy:
+        """What the scheduler needs of it."""
+        usual = self.usual()
         return BatchPolicy(
             max_queue_delay=self.max_queue_delay,
             max_queue_size=self.max_queue_size,
             max_queue_bytes=self.max_queue_bytes,
             default_timeout=self.default_timeout,
             allow_timeout_override=self.allow_timeout_override,
+            timeout_action=self.timeout_action,
+            preferred_sizes=self.preferred_sizes,
+            priority_levels=self.priority_levels,
+            default_priority=self.default_priority or 0,
+            priorities={int(level): own.policy(usual) for level, own in self.priorities.items()},
+            preserve_ordering=self.preserve_ordering,
         )
 
 

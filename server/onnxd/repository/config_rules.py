@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from onnxd.protocol.reshape import reshape_problem
-from onnxd.repository.config import InputConfig, ModelConfig, OutputConfig, provider_name
+from onnxd.repository.config import BatchingSection, InputConfig, ModelConfig, OutputConfig, provider_name
 from onnxd.repository.document import Loc
 from onnxd.repository.shape_rules import shape_contradictions
+from onnxd.scheduler.queue_policy import QueuePolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,8 @@ class Contradiction:
 def contradictions(config: ModelConfig) -> Iterator[Contradiction]:
     """All that is wrong with a config whose keys are well-formed one by one."""
     yield from _batching(config)
+    yield from _priorities(config.batching)
+    yield from _timeouts(config.batching)
     yield from _warmup(config)
     yield from _reshapes("inputs", config.inputs)
     yield from _reshapes("outputs", config.outputs)
@@ -40,6 +43,56 @@ def _batching(config: ModelConfig) -> Iterator[Contradiction]:
     elif config.batching.max_queue_delay > 0 and not config.batching.dynamic:
         text = "needs batching.dynamic: when each request runs alone there is nothing to wait for"
         yield Contradiction(("batching", "max_queue_delay"), text, ("batching", "dynamic"))
+    sizes, most = config.batching.preferred_sizes, config.max_batch_size or 0
+    if sizes and not most:
+        text = "needs a max_batch_size of at least 1: without batches there are no sizes to prefer"
+        yield Contradiction(("batching", "preferred_sizes"), text, rows)
+        return
+    for index, size in enumerate(sizes):
+        if size > most:
+            text = f"{size} rows are more than max_batch_size, which is {most}"
+            yield Contradiction(("batching", "preferred_sizes", index), text, rows)
+    if sizes and not config.batching.max_queue_delay:
+        text = "needs max_queue_delay: without it a batch is never held back, whatever its size"
+        yield Contradiction(("batching", "preferred_sizes"), text, ("batching", "max_queue_delay"))
+
+
+def _priorities(batching: BatchingSection) -> Iterator[Contradiction]:
+    levels, key = batching.priority_levels, ("batching", "priority_levels")
+    known = f"expected a level from 1 to priority_levels, which is {levels}"
+    if batching.default_priority is not None and batching.default_priority > levels:
+        text = f"{known}, got {batching.default_priority}"
+        yield Contradiction(("batching", "default_priority"), text, key)
+    for level in batching.priorities:
+        if int(level) > levels:
+            text = f"{known}, got {level}"
+            yield Contradiction(("batching", "priorities", level), text, key)
+    if batching.preserve_ordering and levels > 1:
+        text = (
+            "cannot be kept with priority_levels, by which later requests go first; leave one of the two out"
+        )
+        yield Contradiction(("batching", "preserve_ordering"), text, key)
+
+
+def _timeouts(batching: BatchingSection) -> Iterator[Contradiction]:
+    usual = batching.usual()
+    policies: list[tuple[Loc, QueuePolicy]] = [(("batching",), usual)]
+    for level, own in batching.priorities.items():
+        if own.policy(usual) != usual:
+            policies.append((("batching", "priorities", level), own.policy(usual)))
+    for loc, policy in policies:
+        if policy.timeout_action != "delay":
+            continue
+        at = (*loc, "timeout_action")
+        if not policy.default_timeout and not policy.allow_timeout_override:
+            text = "delay needs a default_timeout, or allow_timeout_override: without one nothing times out"
+            yield Contradiction(at, text, (*loc, "default_timeout"))
+        if policy.default_timeout and batching.preserve_ordering:
+            text = (
+                "delay cannot be had with preserve_ordering: a request that is delayed would hold up the "
+                "answers of all behind it; use reject, or leave one of the two out"
+            )
+            yield Contradiction(at, text, ("batching", "preserve_ordering"))
 
 
 def _warmup(config: ModelConfig) -> Iterator[Contradiction]:

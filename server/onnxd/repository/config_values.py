@@ -10,6 +10,9 @@ from onnxd.repository.document import shown
 from onnxd.runtime.session_config import OPTIONS, check_options
 from onnxd.units import Bytes, Seconds
 
+MAX_LEVELS: Final = 1000
+"""Of priority."""
+
 ProviderEntry = str | dict[str, dict[str, str | int | float | bool]]
 """An execution provider's name, or {name: {option: value}}."""
 
@@ -17,6 +20,7 @@ _FILE_NAME: Final = r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*"
 _MAX_FILE_NAME: Final = 200
 _MAX_QUANTITY: Final = 32
 _DAY_S: Final = 86_400.0
+_LEVEL: Final = r"[1-9][0-9]{0,2}|1000"
 _PROVIDER_NAME: Final = r"[A-Za-z][A-Za-z0-9]{0,63}"
 
 
@@ -37,6 +41,13 @@ def check_session_option(name: str) -> str:
     except LoadFailed as error:
         raise ValueError(error.message) from error
     return name
+
+
+def check_level(level: str) -> str:
+    """A priority as a key. Raises ValueError."""
+    if re.fullmatch(_LEVEL, level) is None:
+        raise ValueError(f"expected a priority level from 1 to {MAX_LEVELS}, got '{shown(level)}'")
+    return level
 
 
 def parse_provider(value: Any) -> ProviderEntry:
@@ -92,6 +103,8 @@ SessionOptions = Annotated[
     dict[Annotated[str, AfterValidator(check_session_option)], str],
     Field(json_schema_extra={"propertyNames": {"enum": sorted(OPTIONS)}}),
 ]
+Level = Annotated[str, AfterValidator(check_level)]
+LEVELS_AS_KEYS: Final = Field(json_schema_extra={"propertyNames": {"pattern": f"^({_LEVEL})$"}})
 SomeBytes = Annotated[Bytes, BeforeValidator(_short), AfterValidator(_some_bytes)]
 Duration = Annotated[Seconds, BeforeValidator(_short), AfterValidator(_at_most_a_day)]
 Provider = Annotated[

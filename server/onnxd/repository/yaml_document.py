@@ -113,7 +113,9 @@ class _Builder:
         frame.key, frame.key_position = event.value, position
         loc = (*frame.loc, event.value)
         self._check_event(event, loc, position)
-        if self._tag(event) != f"{_TAG}str":
+        tag = self._tag(event)
+        plain = tag == f"{_TAG}int" and _INTEGER.fullmatch(event.value)  # the same text either way
+        if tag != f"{_TAG}str" and not plain:
             text = "a key must be text, and YAML reads this one as something else; put it in quotes"
             self._document.faults.append(Fault(position, loc, text))
 

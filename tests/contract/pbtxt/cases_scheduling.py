@@ -1,15 +1,33 @@
 """The fields about how requests wait and are put together."""
 
+from collections.abc import Callable
 from typing import Final
 
+from onnxd.scheduler.queue_policy import QueuePolicy
 from tests.contract.pbtxt.case import (
     BATCHED,
     DYNAMIC,
     Case,
     Refuses,
+    Seen,
     Takes,
     Warns,
 )
+
+LEVELS: Final = f"{DYNAMIC} {{ priority_levels: 2 default_priority_level: 1"
+
+
+def policy_of(level: int, text: str) -> str:
+    return f"priority_queue_policy {{ key: {level} value {{ {text} }} }}"
+
+
+def own_policy(key: str, field: str = "") -> Callable[[Seen], object]:
+    """What the scheduler goes by for level 2, and what is shown of it."""
+    return lambda seen: (
+        getattr(seen.config.batching.policy().priorities[2], key),
+        seen.shown["dynamic_batching"]["priority_queue_policy"]["2"][field or key],
+    )
+
 
 CASES: Final = (
     Case(
@@ -19,9 +37,21 @@ CASES: Final = (
     ),
     Case(
         "dynamic_batching.preferred_batch_size",
-        f"{DYNAMIC} {{ preferred_batch_size: [4, 8] }}",
-        Warns("dynamic_batching.preferred_batch_size: has no effect: batches are of any size"),
+        f"{DYNAMIC} {{ preferred_batch_size: [4, 8] max_queue_delay_microseconds: 100 }}",
+        Takes(
+            lambda seen: (
+                seen.config.batching.preferred_sizes,
+                seen.shown["dynamic_batching"]["preferred_batch_size"],
+            ),
+            ((4, 8), [4, 8]),
+        ),
         "of less",
+    ),
+    Case(
+        "dynamic_batching.preferred_batch_size",
+        f"{DYNAMIC} {{ preferred_batch_size: [4, 8] }}",
+        Warns("dynamic_batching.preferred_batch_size: has no effect: without max_queue_delay_microseconds"),
+        "without a delay",
     ),
     Case(
         "dynamic_batching.preferred_batch_size",
@@ -51,27 +81,120 @@ CASES: Final = (
     Case(
         "dynamic_batching.preserve_ordering",
         f"{DYNAMIC} {{ preserve_ordering: true }}",
-        Warns("dynamic_batching.preserve_ordering: has no effect: answers keep the order"),
+        Takes(
+            lambda seen: (
+                seen.config.batching.preserve_ordering,
+                seen.shown["dynamic_batching"]["preserve_ordering"],
+            ),
+            (True, True),
+        ),
+    ),
+    Case(
+        "dynamic_batching.preserve_ordering",
+        f"{DYNAMIC} {{ preserve_ordering: true priority_levels: 2 default_priority_level: 1 }}",
+        Refuses("dynamic_batching.preserve_ordering: cannot be kept with priority_levels"),
+        "with levels",
+    ),
+    Case(
+        "dynamic_batching.preserve_ordering",
+        f"{DYNAMIC} {{ preserve_ordering: true "
+        f"default_queue_policy {{ timeout_action: DELAY default_timeout_microseconds: 900 }} }}",
+        Refuses("default_queue_policy.timeout_action: delay cannot be had with preserve_ordering"),
+        "with delay",
     ),
     Case(
         "dynamic_batching.priority_levels",
         f"{DYNAMIC} {{ priority_levels: 2 default_priority_level: 1 }}",
-        Warns("dynamic_batching.priority_levels: has no effect: requests are served first come"),
+        Takes(
+            lambda seen: (
+                seen.config.batching.priority_levels,
+                seen.shown["dynamic_batching"]["priority_levels"],
+            ),
+            (2, 2),
+        ),
+    ),
+    Case(
+        "dynamic_batching.priority_levels",
+        f"{DYNAMIC} {{ priority_levels: 5000 default_priority_level: 1 }}",
+        Refuses("dynamic_batching.priority_levels: expected an integer from 0 to 1000, got 5000"),
+        "beyond bounds",
     ),
     Case(
         "dynamic_batching.default_priority_level",
-        f"{DYNAMIC} {{ priority_levels: 2 default_priority_level: 1 }}",
-        Warns("dynamic_batching.default_priority_level: has no effect"),
+        f"{DYNAMIC} {{ priority_levels: 3 default_priority_level: 2 }}",
+        Takes(
+            lambda seen: (
+                seen.config.batching.default_priority,
+                seen.shown["dynamic_batching"]["default_priority_level"],
+            ),
+            (2, 2),
+        ),
+    ),
+    Case(
+        "dynamic_batching.default_priority_level",
+        f"{DYNAMIC} {{ priority_levels: 2 }}",
+        Refuses("default_priority_level: expected a level from 1 to priority_levels, which is 2, got 0"),
+        "left out",
+    ),
+    Case(
+        "dynamic_batching.default_priority_level",
+        f"{DYNAMIC} {{ default_priority_level: 1 }}",
+        Warns("dynamic_batching.default_priority_level: has no effect: without priority_levels"),
+        "without levels",
     ),
     Case(
         "dynamic_batching.priority_queue_policy",
         f"{DYNAMIC} {{ priority_queue_policy {{ key: 1 value {{ max_queue_size: 4 }} }} }}",
-        Warns("dynamic_batching.priority_queue_policy: has no effect"),
+        Warns("dynamic_batching.priority_queue_policy: has no effect: without priority_levels"),
+        "without levels",
+    ),
+    Case(
+        "dynamic_batching.priority_queue_policy",
+        f"{LEVELS} {policy_of(3, 'max_queue_size: 4')} }}",
+        Refuses("priority_queue_policy.3: expected a level from 1 to priority_levels, which is 2, got 3"),
+        "of no level",
+    ),
+    Case(
+        "dynamic_batching.priority_queue_policy",
+        f"{LEVELS} default_queue_policy {{ default_timeout_microseconds: 7 allow_timeout_override: true }} "
+        f"{policy_of(2, '')} }}",
+        Takes(
+            lambda seen: seen.config.batching.policy().priorities,
+            {2: QueuePolicy(1024, 0.0, "reject", False)},
+        ),
+        "that says nothing",
+    ),
+    Case(
+        "dynamic_batching.priority_queue_policy.timeout_action",
+        f"{LEVELS} {policy_of(2, 'timeout_action: DELAY default_timeout_microseconds: 5')} }}",
+        Takes(own_policy("timeout_action"), ("delay", "DELAY")),
+    ),
+    Case(
+        "dynamic_batching.priority_queue_policy.default_timeout_microseconds",
+        f"{LEVELS} {policy_of(2, 'default_timeout_microseconds: 1500')} }}",
+        Takes(own_policy("default_timeout", "default_timeout_microseconds"), (0.0015, 1500)),
+    ),
+    Case(
+        "dynamic_batching.priority_queue_policy.allow_timeout_override",
+        f"{LEVELS} {policy_of(2, 'allow_timeout_override: true')} }}",
+        Takes(own_policy("allow_timeout_override"), (True, True)),
+    ),
+    Case(
+        "dynamic_batching.priority_queue_policy.max_queue_size",
+        f"{LEVELS} {policy_of(2, 'max_queue_size: 4')} }}",
+        Takes(own_policy("max_queue_size"), (4, 4)),
     ),
     Case(
         "dynamic_batching.default_queue_policy.timeout_action",
-        f"{DYNAMIC} {{ default_queue_policy {{ timeout_action: DELAY default_timeout_microseconds: 5 }} }}",
-        Warns("timeout_action: has no effect: a request that has waited too long is not refused"),
+        f"{DYNAMIC} {{ default_queue_policy {{ timeout_action: DELAY default_timeout_microseconds: 900 }} }}",
+        Takes(
+            lambda seen: (
+                seen.config.batching.timeout_action,
+                seen.config.batching.default_timeout,
+                seen.shown["dynamic_batching"]["default_queue_policy"]["timeout_action"],
+            ),
+            ("delay", 0.0009, "DELAY"),
+        ),
     ),
     Case(
         "dynamic_batching.default_queue_policy.timeout_action",

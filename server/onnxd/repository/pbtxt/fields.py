@@ -44,7 +44,6 @@ class Refused:
 Treatment = Plain | Unused | Refused
 
 _TENSORRT: Final = Refused("it is for TensorRT's own engines; leave it out for an ONNX model")
-_FIRST_COME: Final = Unused("requests are served first come, first served")
 _NO_PINNED: Final = Unused("there is no pinned memory of the server's own", default=True)
 
 FIELDS: Final[Mapping[str, Treatment]] = {
@@ -74,12 +73,6 @@ FIELDS: Final[Mapping[str, Treatment]] = {
     "instance_group.secondary_devices": Unused("there are no secondary devices"),
     "instance_group.host_policy": Unused("the server has no host policies"),
     "dynamic_batching": TAKEN,
-    "dynamic_batching.preserve_ordering": Unused(
-        "answers keep the order of their requests within a stream or a connection, not across them"
-    ),
-    "dynamic_batching.priority_levels": _FIRST_COME,
-    "dynamic_batching.default_priority_level": _FIRST_COME,
-    "dynamic_batching.priority_queue_policy": _FIRST_COME,
     "sequence_batching": Unused("a model without control inputs and state answers each request by itself"),
     "sequence_batching.control_input": Refused(
         "the server feeds no control tensors (start, ready, end, correlation id) to the graph"

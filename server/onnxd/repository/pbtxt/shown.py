@@ -2,8 +2,9 @@
 
 from typing import Any, Final
 
-from onnxd.repository.config import ModelConfig, provider_name
+from onnxd.repository.config import BatchingSection, ModelConfig, provider_name
 from onnxd.repository.pbtxt.translation import BACKEND, PLATFORM
+from onnxd.scheduler.queue_policy import QueuePolicy
 from onnxd.tensors import Datatype, ModelSpec, TensorSpec
 from onnxd_protos import model_config_pb2 as config_pb
 
@@ -146,19 +147,42 @@ def _complete_groups(message: config_pb.ModelConfig, config: ModelConfig, *, on_
 
 
 def _complete_batching(message: config_pb.ModelConfig, config: ModelConfig) -> None:
-    if config.batches and config.batching.dynamic and message.WhichOneof("scheduling_choice") is None:
+    batching = config.batching
+    stated = message.HasField("dynamic_batching")
+    together = config.batches and batching.dynamic
+    # Of rows that must not be put together nothing may be shown that would do so when it is loaded again.
+    in_levels = not config.batches and bool(batching.priority_levels or batching.preserve_ordering)
+    if (together or in_levels) and message.WhichOneof("scheduling_choice") is None:
         message.dynamic_batching.SetInParent()
     if not message.HasField("dynamic_batching"):
         return
-    shown, batching = message.dynamic_batching, config.batching
+    shown = message.dynamic_batching
     if config.batches and not shown.preferred_batch_size:
-        shown.preferred_batch_size.append(message.max_batch_size)
+        shown.preferred_batch_size.extend(batching.preferred_sizes or (message.max_batch_size,))
     shown.max_queue_delay_microseconds = shown.max_queue_delay_microseconds or _us(batching.max_queue_delay)
-    policy = shown.default_queue_policy
+    if not stated:
+        _state_levels(shown, batching)
+    default = shown.default_queue_policy
     if not shown.HasField("default_queue_policy"):
-        policy.default_timeout_microseconds = _us(batching.default_timeout)
-        policy.allow_timeout_override = batching.allow_timeout_override
-    policy.max_queue_size = batching.max_queue_size
+        _fill_policy(default, batching.usual())
+    default.max_queue_size = batching.max_queue_size
+
+
+def _state_levels(shown: config_pb.ModelDynamicBatching, batching: BatchingSection) -> None:
+    shown.preserve_ordering = batching.preserve_ordering
+    shown.priority_levels = batching.priority_levels
+    if batching.priority_levels:
+        shown.default_priority_level = batching.default_priority or batching.priority_levels
+    for level, policy in batching.policy().priorities.items():
+        _fill_policy(shown.priority_queue_policy[level], policy)
+
+
+def _fill_policy(shown: config_pb.ModelQueuePolicy, policy: QueuePolicy) -> None:
+    delays = policy.timeout_action == "delay"
+    shown.timeout_action = config_pb.ModelQueuePolicy.DELAY if delays else config_pb.ModelQueuePolicy.REJECT
+    shown.default_timeout_microseconds = _us(policy.default_timeout)
+    shown.allow_timeout_override = policy.allow_timeout_override
+    shown.max_queue_size = policy.max_queue_size
 
 
 def _us(seconds: float) -> int:

@@ -12,6 +12,8 @@ from onnxd.repository.pbtxt.shown import as_triton
 from onnxd.repository.pbtxt.text import parse_text
 from onnxd.repository.pbtxt.translation import translate
 from onnxd.runtime.graph import GraphSpec, GraphTensor
+from onnxd.scheduler.policy import BatchPolicy
+from onnxd.scheduler.queue_policy import QueuePolicy
 from onnxd.tensors import Datatype
 
 GRAPH = GraphSpec(
@@ -78,6 +80,48 @@ def test_a_batched_model_shows_its_queue_and_rows_that_are_scalars_as_reshaped()
     assert document["version_policy"] == {"all": {}}
 
 
+def test_levels_and_their_policies_are_shown_and_read_back() -> None:
+    document = shown(
+        """
+        max_batch_size: 8
+        batching:
+          max_queue_delay: 1ms
+          preferred_sizes: [2, 4]
+          timeout_action: delay
+          default_timeout: 1s
+          priority_levels: 3
+          priorities: {2: {timeout_action: reject, max_queue_size: 5}}
+        """
+    )
+    dynamic = document["dynamic_batching"]
+    assert dynamic["preferred_batch_size"] == [2, 4]
+    assert (dynamic["priority_levels"], dynamic["default_priority_level"]) == (3, 3)
+    assert dynamic["default_queue_policy"]["timeout_action"] == "DELAY"
+    assert dynamic["priority_queue_policy"] == {
+        "2": {
+            "timeout_action": "REJECT",
+            "default_timeout_microseconds": 1_000_000,
+            "allow_timeout_override": True,
+            "max_queue_size": 5,
+        }
+    }
+    again = translate(parse_json_config(json.dumps(document)), "m", gpus=0)
+    assert again.config.batching.policy() == BatchPolicy(
+        max_queue_delay=0.001,
+        default_timeout=1.0,
+        timeout_action="delay",
+        preferred_sizes=(2, 4),
+        priority_levels=3,
+        default_priority=3,
+        priorities={2: QueuePolicy(5, 1.0)},
+    )
+
+
+def test_levels_of_a_model_that_does_not_batch_are_shown_too() -> None:
+    assert shown("batching: {priority_levels: 2}")["dynamic_batching"]["priority_levels"] == 2
+    assert shown("batching: {preserve_ordering: true}")["dynamic_batching"]["preserve_ordering"] is True
+
+
 def test_dynamic_batching_is_there_only_when_requests_are_put_together() -> None:
     traps = {
         "dynamic_batching",
@@ -125,7 +169,8 @@ def test_what_a_config_pbtxt_says_is_shown_as_it_says_it() -> None:
         """
         max_batch_size: 8
         dynamic_batching {
-            preferred_batch_size: [4] priority_levels: 2 default_queue_policy { max_queue_size: 7 }
+            preferred_batch_size: [4] priority_levels: 2 default_priority_level: 1
+            default_queue_policy { max_queue_size: 7 }
         }
         instance_group [ { count: 2 kind: KIND_CPU }, { name: "own" kind: KIND_CPU host_policy: "p" } ]
         metric_tags { key: "team" value: "a" }
