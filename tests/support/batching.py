@@ -45,6 +45,21 @@ class Scene:
         """The rows of each run of the first runner so far."""
         return [run.rows for run in self.runners[0].runs]
 
+    def values(self, place: int) -> list[float]:
+        """What went into a run of the first runner: the first number of each row."""
+        return [float(row[0]) for row in self.runners[0].runs[place].inputs["x"]]
+
+    async def busy(self) -> Answer:
+        """Keep the first runner busy with a run of a single row, of the value 0."""
+        answer = await self.send(value=0.0)
+        self.clock.settle()
+        return answer
+
+    def free(self, place: int = 0) -> None:
+        """End a run of the first runner; what collected meanwhile is run."""
+        self.runners[0].runs[place].finish()
+        self.clock.settle()
+
     async def send(
         self,
         rows: int = 1,
@@ -55,6 +70,7 @@ class Scene:
         queue_timeout_s: float | None = None,
         outputs: tuple[str, ...] = ("y",),
         byte_size: int = 8,
+        priority: int = 0,
     ) -> Answer:
         """Submit a request of `rows` rows; it has arrived, and the loop has not turned yet."""
         request = InferRequest(
@@ -62,6 +78,7 @@ class Scene:
             {"x": np.full((rows, width), value, np.float32)},
             queue_timeout_s=queue_timeout_s,
             byte_size=byte_size,
+            priority=priority,
             deadline_s=None if deadline_s is None else self.clock.now_s() + deadline_s,
         )
         answer = asyncio.ensure_future(self.batcher.submit(request, rows, outputs))
@@ -72,3 +89,9 @@ class Scene:
 async def result(answer: Answer) -> Array:
     async with asyncio.timeout(5):
         return (await answer)["y"]
+
+
+async def turns() -> None:
+    """Let the callers see what has been decided of their requests."""
+    for _ in range(3):
+        await asyncio.sleep(0)
