@@ -83,7 +83,7 @@ class Crowd:
     async def end(self) -> None:
         """Let all that is on its way come to its end."""
         self.scene.clock.settle()
-        while any([self.end_a_run(place) for place in range(3)]) or self.scene.batcher.waiting_requests:
+        while any(self.end_a_run(place) for place in range(3)) or self.scene.batcher.waiting_requests:
             self.scene.clock.settle()
             self.scene.clock.advance(0.05)
             await turns()
