@@ -19,6 +19,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Final
 
 from onnxd.errors import ModelUnavailable
@@ -38,6 +39,7 @@ from onnxd.telemetry.statistics import FailureReason, ModelStatistics
 from onnxd.tensors import Array
 
 _NEVER: Final = math.inf
+_ROWS: Final = attrgetter("rows")
 
 
 class Batcher:
@@ -210,7 +212,7 @@ class Batcher:
         queue, max_delay_s, until_s = self._queue, self._max_delay_s, _NEVER
         for bucket in queue.most_urgent_first():
             decision = decide(
-                (item.rows for item in bucket),
+                map(_ROWS, bucket),
                 oldest_s=oldest_s(bucket) if max_delay_s else now_s,
                 now_s=now_s,
                 max_rows=self._max_rows,

@@ -17,13 +17,15 @@ GUILTY: Final = 3
 """How many guilty requests of one batch are found for sure. With more of them the fault is hardly theirs, and
 running what is left one by one would only make everybody else wait."""
 
+BISECTED: Final = frozenset({ExecutionFailed, TensorMismatch})
+"""The failures that may be one request's fault: the run raised, or its outputs do not fit the rows. Not their
+subclasses, and nothing else, such as a lack of memory or a bug of ours: a kind of failure that is better not
+repeated is not bisected until it is named here."""
+
 
 def worth_bisecting(error: Exception) -> bool:
-    """Whether a failure may be one request's: the run raised, or its outputs do not fit the rows.
-
-    Not when memory ran short, and not for what is no ServerError, a bug of ours.
-    """
-    return isinstance(error, ExecutionFailed | TensorMismatch)
+    """Whether running the requests of a failed batch again may tell whose fault it was."""
+    return type(error) in BISECTED
 
 
 def most_runs(requests: int) -> int:

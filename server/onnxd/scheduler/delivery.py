@@ -20,14 +20,18 @@ class Delivery:
 
     def answer(self, items: Sequence[Item], answers: Sequence[Mapping[str, Array]]) -> None:
         """A run has answered them; their timelines are complete."""
+        record = self._statistics.record_success
         for item, outputs in zip(items, answers, strict=True):
-            if item.future.done():
+            future = item.future
+            if future.done():
                 continue
             if item.ordered:
                 byte_size = sum(array.nbytes for array in outputs.values())
                 self.order.settle(item, partial(self._answer_now, item, outputs), byte_size)
-            else:
-                self._answer_now(item, outputs)
+                continue
+            request = item.request
+            record(request.timeline, item.rows, request.byte_size)
+            future.set_result(outputs)
 
     def fail(self, item: Item, error: Exception) -> None:
         """A run has failed because of it. One that knows why it failed says so with a ServerError."""

@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import aiohttp
 import numpy as np
 import pytest
 from tritonclient.utils import InferenceServerException
 
 from onnxd.tensors import Array
 from tests.contract.batching.stand import Client, Ran
+from tests.support.scraping import Scrape
 from tests.support.server import RunningServer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -66,6 +68,14 @@ async def test_one_bad_request_in_a_batch_fails_alone(
     assert counted.success.count - before.success.count == 7
     assert counted.fail.count - before.fail.count == 1
     assert (counted.bisections - before.bisections, counted.reruns - before.reruns) == (1, 6)
+
+
+async def test_the_metrics_tell_of_it(server: RunningServer) -> None:
+    async with aiohttp.ClientSession() as session, session.get(server.metrics) as answer:
+        seen = Scrape.of(await answer.text())
+    bisections = seen.value("onnxd_batch_bisections_total", model="table")
+    assert bisections > 0
+    assert seen.value("onnxd_batch_reruns_total", model="table") == 6 * bisections
 
 
 async def test_when_all_of_a_batch_are_bad_each_is_told_why(server: RunningServer, client: Client) -> None:

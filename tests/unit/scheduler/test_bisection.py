@@ -18,6 +18,10 @@ BAD = -7.0
 """What the picky runner fails on."""
 
 
+class ProcessDied(ExecutionFailed):
+    """A failure of a kind of its own."""
+
+
 async def batch(scene: Scene, values: list[float]) -> list[Answer]:
     """These requests in one batch, run to the end."""
     answers = [await scene.send(value=value) for value in values]
@@ -91,8 +95,9 @@ async def test_an_output_without_a_row_for_each_input_row_is_never_handed_out() 
         (TensorMismatch("no"), True),
         (ModelUnavailable("no memory"), False),
         (LookupError("a bug"), False),
+        (ProcessDied("killed"), False),
     ],
-    ids=["fault", "tensors", "memory", "bug"],
+    ids=["fault", "tensors", "memory", "bug", "another kind of fault"],
 )
 async def test_only_a_failure_that_may_be_one_requests_is_bisected(error: Exception, worth: bool) -> None:
     assert worth_bisecting(error) is worth

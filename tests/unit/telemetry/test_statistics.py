@@ -75,6 +75,18 @@ def test_batches_are_listed_by_size_with_one_count_for_all_three_durations() -> 
     )
 
 
+def test_bisections_and_their_runs_are_counted_and_add_up_over_processes() -> None:
+    one, other = ModelStatistics(), ModelStatistics()
+    for statistics in (one, other):
+        statistics.record_bisection()
+        statistics.record_rerun()
+        statistics.record_rerun()
+    snapshot = one.snapshot()
+    assert (snapshot.bisections, snapshot.reruns) == (1, 2)
+    merged = snapshot.merged(other.snapshot())
+    assert (merged.bisections, merged.reruns) == (2, 4)
+
+
 def test_the_last_inference_is_the_time_of_the_last_run_in_milliseconds() -> None:
     statistics = ModelStatistics(wall_ns=lambda: 1_700_000_000_123_999_999)
     statistics.record_batch(1, 1, 1, 1)
