@@ -70,12 +70,21 @@ async def test_one_bad_request_in_a_batch_fails_alone(
     assert (counted.bisections - before.bisections, counted.reruns - before.reruns) == (1, 6)
 
 
-async def test_the_metrics_tell_of_it(server: RunningServer) -> None:
+async def counted(server: RunningServer) -> tuple[float, float]:
+    """Bisections and their runs, as a scraper reads them."""
     async with aiohttp.ClientSession() as session, session.get(server.metrics) as answer:
         seen = Scrape.of(await answer.text())
-    bisections = seen.value("onnxd_batch_bisections_total", model="table")
-    assert bisections > 0
-    assert seen.value("onnxd_batch_reruns_total", model="table") == 6 * bisections
+    names = ("onnxd_batch_bisections_total", "onnxd_batch_reruns_total")
+    bisections, reruns = (seen.value(name, model="table") for name in names)
+    return bisections, reruns
+
+
+async def test_the_metrics_tell_what_it_cost(server: RunningServer, client: Client) -> None:
+    before = await counted(server)
+    values = (0, 1, 2, 9, 0, 1, 2, 0)
+    await asyncio.gather(*(client.send("table", inputs(value)) for value in values), return_exceptions=True)
+    after = await counted(server)
+    assert (after[0] - before[0], after[1] - before[1]) == (1, 6)
 
 
 async def test_when_all_of_a_batch_are_bad_each_is_told_why(server: RunningServer, client: Client) -> None:
