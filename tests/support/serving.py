@@ -149,9 +149,10 @@ class ScriptedControl:
 
     catalog: Catalog
     loaded: list[str] = field(default_factory=list)
+    rolled_back: list[str] = field(default_factory=list)
     unloaded: list[str] = field(default_factory=list)
     fault: ServerError | None = None
-    """Raised by load and unload from now on."""
+    """Raised by load, rollback and unload from now on."""
     overrides_permitted: bool = False
 
     async def index(self) -> tuple[IndexEntry, ...]:
@@ -161,6 +162,11 @@ class ScriptedControl:
         if self.fault is not None:
             raise self.fault
         self.loaded.append(name)
+
+    async def rollback(self, name: str) -> None:
+        if self.fault is not None:
+            raise self.fault
+        self.rolled_back.append(name)
 
     async def unload(self, name: str) -> None:
         if self.fault is not None:

@@ -50,7 +50,12 @@ async def _examine_model(loader: Loader, files: ModelFiles, warnings: list[str])
     except LoadFailed as error:
         return [Verdict(files.name, None, _located(error.message, files))]
     warnings += (_located(warning, files) for warning in settings.warnings)
-    return [await _examine_version(loader, files, settings, number, warnings) for number in files.versions]
+    try:
+        return [
+            await _examine_version(loader, files, settings, number, warnings) for number in files.versions
+        ]
+    finally:
+        await loader.release(settings.stored)
 
 
 async def _examine_version(

@@ -7,7 +7,7 @@ from onnxd.repository.catalog import IndexEntry
 
 
 class ControlPlane(Protocol):
-    """Index, load and unload. Lifecycle is the real one, and says what each raises."""
+    """Index, load, rollback and unload. Lifecycle is the real one, and says what each raises."""
 
     async def index(self) -> tuple[IndexEntry, ...]: ...
 
@@ -15,5 +15,7 @@ class ControlPlane(Protocol):
     def overrides_permitted(self) -> bool: ...
 
     async def load(self, name: str, given: LoadOverride | None = None) -> None: ...
+
+    async def rollback(self, name: str) -> None: ...
 
     async def unload(self, name: str) -> None: ...

@@ -59,6 +59,12 @@ class _Wish:
     key: str = ""
     """Of what the repository has under the name; empty = nothing."""
     override: Override | None = None
+    asked: bool = True
+    """Somebody did; else it is the disk's."""
+    first: bool = False
+    """Nothing was tried before, since the server started."""
+    roll_back: bool = False
+    """To what served before; `files` is None."""
     done: asyncio.Event = field(default_factory=asyncio.Event)
     error: ServerError | None = None
     replaced_by: "_Wish | None" = None
@@ -177,6 +183,23 @@ class Lifecycle:
         except LoadFailed as error:
             raise LoadFailed(f"failed to load '{name}': {error.message}") from error
 
+    async def rollback(self, name: str) -> None:
+        """Serve what served before, from the server's own copy, and wait for the outcome.
+
+        The model's files are not loaded before they change, or somebody loads them; a second rollback takes
+        the first one back. Raises ModelNotFound, LoadFailed (what serves keeps serving), PermissionDenied,
+        ControlDisabled, ServerDraining.
+        """
+        self._check_control()
+        record = self._records.get(name)
+        if record is None and self._loader.store.history(name) is None:
+            raise ModelNotFound(f"failed to roll back '{name}': nothing is known of it")
+        wish = _Wish(None, key=record.attempted if record is not None else "", roll_back=True)
+        try:
+            await self._fulfil(self._wish(name, wish))
+        except LoadFailed as error:
+            raise LoadFailed(f"failed to roll back '{name}': {error.message}") from error
+
     async def unload(self, name: str) -> None:
         """Stop serving a model; requests in flight finish. Unknown names are no error.
 
@@ -218,6 +241,7 @@ class Lifecycle:
     # The disk's side.
 
     async def _follow(self) -> None:
+        await self._forget_absent()
         if self._control == "watch":
             await Watcher(self._roots, self._watch).run(self._on_settled)
             return
@@ -241,7 +265,9 @@ class Lifecycle:
         for step in plan(seen, current):
             record = self._records.setdefault(step.name, _Record())
             if isinstance(step, Load):
-                wishes.append(self._wish(step.name, _Wish(seen.models[step.name], key=step.key)))
+                first = not record.attempted
+                wish = _Wish(seen.models[step.name], key=step.key, asked=False, first=first)
+                wishes.append(self._wish(step.name, wish))
             elif isinstance(step, Refuse):
                 record.refused = step.reason
                 self._transitions.explain(step.name, seen.models[step.name], step.reason)
@@ -251,6 +277,18 @@ class Lifecycle:
             self._initial += wishes
         if not seen.undecided:
             self._initial_known.set()
+
+    async def _forget_absent(self) -> None:
+        """Of models that are no longer there, nothing is kept from an earlier run. Nothing is concluded from
+        a repository that cannot be read, or is empty."""
+        if not (remembered := self._loader.store.remembered()):
+            return
+        snapshot = await self._scan()
+        filled = {model.root for model in snapshot.models.values()}
+        if any(root.fault or path not in filled for path, root in snapshot.roots.items()):
+            return
+        for name in set(remembered) - snapshot.models.keys():
+            await self._transitions.forget(name)
 
     async def _announce(self) -> None:
         """Set `started`. Files that never stop changing do not hold it up for ever."""
@@ -305,11 +343,18 @@ class Lifecycle:
 
     async def _grant(self, name: str, wish: _Wish, record: _Record) -> None:
         failures: Sequence[ServerError] = ()
-        if wish.files is None:
+        if wish.files is None and not wish.roll_back:
             self._transitions.unload(name, forget=wish.forget)
+            if wish.forget:
+                await self._transitions.forget(name)
         else:
             async with self._slots:
-                failures = await self._transitions.load(name, wish.files, wish.override)
+                if wish.files is None:
+                    failures = await self._transitions.roll_back(name)
+                else:
+                    failures = await self._transitions.load(
+                        name, wish.files, wish.override, asked=wish.asked, first=wish.first
+                    )
             if not failures:
                 self.loads["success"] += 1
         self._settle(wish, record, failures)
@@ -325,6 +370,10 @@ class Lifecycle:
     @staticmethod
     def _settle(wish: _Wish, record: _Record, failures: Sequence[ServerError]) -> None:
         """What is true of the record once a wish has had its outcome."""
+        if wish.roll_back:
+            # Nothing of it was seen on disk yet: then the disk has no say in it.
+            record.settled = wish.key, record.settled[1] if failures else not wish.key
+            return
         if wish.override is not None:
             if not failures:
                 record.settled = wish.key, bool(wish.override.versions)

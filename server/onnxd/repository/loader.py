@@ -10,6 +10,7 @@ Nothing here touches what serves; whoever calls swaps it in, or throws it away.
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from onnxd.protocol.load_parameters import LoadOverride
 from onnxd.repository.config import ModelConfig
 from onnxd.repository.config_choice import read_config
 from onnxd.repository.config_file import LoadedConfig
+from onnxd.repository.golden import golden_examination
 from onnxd.repository.layout import ModelFiles
 from onnxd.repository.model_spec import merge, miscounted_labels
 from onnxd.repository.override import Override, read_override
@@ -28,6 +30,7 @@ from onnxd.repository.padding_check import PADDING, padding_question, padding_wa
 from onnxd.repository.served import LoadReport, ServedVersion
 from onnxd.repository.store import SnapshotStore, StoredFiles
 from onnxd.repository.warmup import UnfitSample, WarmupPlan, plan_warmup
+from onnxd.repository.warmup_runs import warm_up
 from onnxd.runtime.devices import cuda_devices
 from onnxd.runtime.instance import Instance
 from onnxd.runtime.memory import give_back
@@ -53,6 +56,8 @@ class ModelSettings:
     labels: Mapping[str, tuple[str, ...]]
     digest: str
     """Of the settings' content."""
+    stored: StoredFiles
+    """The copy that they were read from. Whoever has read them releases it."""
 
     @property
     def config(self) -> ModelConfig:
@@ -65,6 +70,8 @@ class ModelSettings:
 
 
 _FILE: Final = "model.onnx"
+_MOST_EXAMINED: Final = 256
+"""Versions whose examination is remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +94,12 @@ class Loader:
         self._store = store
         self._trials = trials
         self._threads = threads
+        self._examined: OrderedDict[tuple[str, int, str], Examined] = OrderedDict()
+        """Of what was loaded while this server runs, the latest last."""
+
+    @property
+    def store(self) -> SnapshotStore:
+        return self._store
 
     async def read_override(self, model: str, given: LoadOverride) -> Override:
         """What a load call brought, checked. Raises LoadFailed, MalformedPayload."""
@@ -96,6 +109,10 @@ class Loader:
         """The model's config and labels, from a copy that cannot change. Raises LoadFailed."""
         return await asyncio.to_thread(self._read_settings, files, override)
 
+    async def read_kept_settings(self, name: str, digest: str) -> ModelSettings:
+        """The same, of settings that a history names. Raises LoadFailed."""
+        return await asyncio.to_thread(lambda: self._settings(name, self._store.hold(digest), None))
+
     async def store_version(
         self, files: ModelFiles, number: int, override: Override | None = None
     ) -> StoredFiles:
@@ -104,6 +121,10 @@ class Loader:
             what = f"version {number} of model '{files.name}'"
             return await asyncio.to_thread(self._store.put, what, override.versions[number])
         return await asyncio.to_thread(self._store.take, files, number)
+
+    async def hold_version(self, digest: str) -> StoredFiles:
+        """Like `store_version`, of what a history names. Raises LoadFailed."""
+        return await asyncio.to_thread(self._store.hold, digest)
 
     async def release(self, stored: StoredFiles) -> None:
         await asyncio.to_thread(self._store.release, stored)
@@ -120,16 +141,28 @@ class Loader:
             raise settings.loaded.failure([(unfit.loc, unfit.text)]) from unfit
         if plan.guessed:
             plan = replace(plan, runs=(), counts=())
-        asked = {PADDING: question} if (question := padding_question(spec)) else {}
-        report = await self._trials.rehearse(TrialRequest(path, session, self._threads, plan.runs, asked))
+        examinations = {**golden_examination(spec, stored.path)}
+        if question := padding_question(spec):
+            examinations[PADDING] = question
+        report = await self._trials.rehearse(
+            TrialRequest(path, session, self._threads, plan.runs, examinations)
+        )
         warning = padding_warning(report.findings.get(PADDING))
         return Examined(spec, report, plan, (*_miscounted(settings, spec), *filter(None, [warning])))
 
     async def load(
-        self, settings: ModelSettings, stored: StoredFiles, number: int, identity: str, spawn: Spawn
+        self,
+        settings: ModelSettings,
+        stored: StoredFiles,
+        number: int,
+        identity: str,
+        spawn: Spawn,
+        *,
+        again: bool = False,
     ) -> ServedVersion:
         """A version that is loaded and warm. Takes over `stored`, and releases it if this fails. `spawn` runs
-        what belongs to no request, while the version serves.
+        what belongs to no request, while the version serves. With `again`, one that this server has loaded
+        before is not examined anew.
 
         Raises LoadFailed; what a crash of ONNX Runtime took along is a child process.
         """
@@ -137,7 +170,10 @@ class Loader:
         async with AsyncExitStack() as resources:
             resources.push_async_callback(asyncio.to_thread, give_back)
             resources.push_async_callback(self.release, stored)
-            examined = await self.examine(settings, stored, number)
+            known = (settings.name, number, identity)
+            examined = self._examined.get(known) if again else None
+            if examined is None:
+                examined = await self.examine(settings, stored, number)
             config, spec = settings.config, examined.spec
             times = examined.report.run_times_s
             instances = []
@@ -155,7 +191,7 @@ class Loader:
                     expected_run_s=max(times) if times else None,
                 )
                 instances.append(await resources.enter_async_context(instance))
-                await asyncio.to_thread(_warm_up, session, examined.warmup)
+                await warm_up(session, examined.warmup)
             in_front = CountedInFront() if config.batching.in_front else None
             statistics = in_front or ModelStatistics()
             max_rows = spec.max_batch_size if config.batching.dynamic else 0
@@ -186,6 +222,7 @@ class Loader:
                 peak_bytes=examined.report.peak_bytes,
                 warnings=examined.warnings,
             )
+            self._remember(known, examined)
             return ServedVersion(
                 spec=spec,
                 config=config,
@@ -204,9 +241,13 @@ class Loader:
             stored = self._store.put(f"the settings of model '{files.name}'", override.beside)
         else:
             stored = self._store.take_settings(files)
+        return self._settings(files.name, stored, override)
+
+    def _settings(self, name: str, stored: StoredFiles, override: Override | None) -> ModelSettings:
+        """Takes over `stored`, and releases it if this fails."""
         try:
             if override is None:
-                loaded = read_config(stored.path, files.name, gpus=cuda_devices())
+                loaded = read_config(stored.path, name, gpus=cuda_devices())
                 digest = stored.digest
             else:
                 loaded, digest = override.loaded, override.digest
@@ -214,9 +255,16 @@ class Loader:
                 output: _read_labels(stored.path / file, file)
                 for output, file in loaded.config.label_files.items()
             }
-            return ModelSettings(files.name, loaded, labels, digest)
-        finally:
+            return ModelSettings(name, loaded, labels, digest, stored)
+        except BaseException:
             self._store.release(stored)
+            raise
+
+    def _remember(self, known: tuple[str, int, str], examined: Examined) -> None:
+        self._examined[known] = examined
+        self._examined.move_to_end(known)
+        while len(self._examined) > _MOST_EXAMINED:
+            self._examined.popitem(last=False)
 
     @staticmethod
     def _graph_file(settings: ModelSettings, stored: StoredFiles) -> Path:
@@ -251,10 +299,3 @@ def _read_labels(path: Path, file: str) -> tuple[str, ...]:
         raise LoadFailed(f"labels file '{file}' is not in the model's directory") from error
     except UnicodeDecodeError as error:
         raise LoadFailed(f"labels file '{file}' is not UTF-8 text") from error
-
-
-def _warm_up(session: OnnxSession, plan: WarmupPlan) -> None:
-    """The same runs again, here: they allocate what the first request would wait for."""
-    for run, count in zip(plan.runs, plan.counts, strict=True):
-        for _ in range(count):
-            session.run({name: blank.array() for name, blank in run.items()}, ())

@@ -47,17 +47,6 @@ Step = Load | Unload | Refuse
 """Plain values, fit to be sent to another process."""
 
 
-@dataclass(frozen=True, slots=True)
-class VersionChange:
-    """How to get from the versions that serve to those that should, as version numbers, ascending."""
-
-    start: tuple[int, ...]
-    """To be loaded: new, or with other content than what serves under the number."""
-    keep: tuple[int, ...]
-    stop: tuple[int, ...]
-    """No longer wanted. A version in `start` that replaces another of its number is not listed here."""
-
-
 def plan(seen: SettledRepository, current: Mapping[str, CurrentModel]) -> tuple[Step, ...]:
     """Steps for the models that differ from what the lifecycle remembers, removals first, each by name.
 
@@ -82,13 +71,3 @@ def plan(seen: SettledRepository, current: Mapping[str, CurrentModel]) -> tuple[
         elif known.refused:
             others.append(Load(name, model.key, "its files can be read again"))
     return (*unloads, *others)
-
-
-def plan_versions(
-    wanted: Mapping[int, str], serving: Mapping[int, str], *, rebuild: bool = False
-) -> VersionChange:
-    """Compare content by version number. Equal content is no reload, unless `rebuild` says that the settings
-    it was loaded with have changed."""
-    start = tuple(number for number in sorted(wanted) if rebuild or serving.get(number) != wanted[number])
-    keep = tuple(number for number in sorted(wanted) if number not in start)
-    return VersionChange(start, keep, tuple(sorted(serving.keys() - wanted.keys())))

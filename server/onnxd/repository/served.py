@@ -66,8 +66,8 @@ class ServedVersion:
         """`instances`: those that the batcher runs on, to look at. `stated`: what the config was read from,
         where that was Triton's form. `front`: what stands before the batcher."""
         self.spec: Final = spec
-        self.config: Final = config
-        self.identity: Final = identity
+        self.config = config
+        self.identity = identity
         """The content that it was loaded from: equal identity, equal model."""
         self.batcher: Final = batcher
         self.submit: Final[Submit] = batcher.submit if front is None else front.submit
@@ -90,6 +90,14 @@ class ServedVersion:
         """What the configuration endpoint shows."""
         on_cpu = self.report.providers == ("CPUExecutionProvider",)
         return as_triton(self.spec, self.config, self._stated, on_cpu=on_cpu)
+
+    def reconfigure(
+        self, config: ModelConfig, identity: str, stated: config_pb.ModelConfig | None = None
+    ) -> None:
+        """Go on with other settings, which differ in nothing but what a version can take while it serves
+        (reconfiguration.py). What is under way is not disturbed."""
+        self.config, self.identity, self._stated = config, identity, stated
+        self.batcher.reconfigure(config.batching.policy())
 
     def observe(self) -> VersionObservation:
         """What it has done and is doing, for the metrics."""

@@ -3,7 +3,7 @@
 Pure: scans and times go in, decisions come out; the clock is the caller's and monotonic.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -50,7 +50,8 @@ class Settling:
     """The memory between scans.
 
     A model has settled when two scans at least `settle_s` apart saw the same of it. On the first scan one is
-    enough for a model whose files are older than that by the wall clock.
+    enough for a model whose files are older than that by the wall clock; on any, for one that is known to be
+    complete.
 
     A model's removal counts when two scans at least `settle_s` apart did not see it. If more than half of
     two or more models went at once, three scans over two scan intervals are asked for. It never counts
@@ -69,11 +70,30 @@ class Settling:
         self._homes: dict[Path, tuple[int, int] | None] = {}
         """Which directory each root was when models were last seen in it."""
 
-    def feed(self, now_s: float, snapshot: RepositorySnapshot, *, wall_ns: int) -> SettledRepository:
-        """Take in one scan. `now_s` is monotonic and rises; `wall_ns` is time.time_ns()."""
+    def changing(
+        self, now_s: float, snapshot: RepositorySnapshot, *, wall_ns: int
+    ) -> list[tuple[ModelFiles, ModelFiles | None]]:
+        """The models that `feed` would leave undecided for a change, and how each was when it last settled:
+        what it is worth looking into. Changes nothing."""
+        return [
+            (model, self._known.get(name))
+            for name, model in snapshot.models.items()
+            if not self._is_known(model) and not self._has_settled(now_s, model, wall_ns)
+        ]
+
+    def feed(
+        self,
+        now_s: float,
+        snapshot: RepositorySnapshot,
+        *,
+        wall_ns: int,
+        complete: Collection[str] = (),
+    ) -> SettledRepository:
+        """Take in one scan. `now_s` is monotonic and rises; `wall_ns` is time.time_ns(); `complete` are the
+        models whose files are known to be all there."""
         looks: list[float] = []
         undecided: dict[str, str] = {}
-        self._take_in_present(now_s, snapshot, wall_ns, undecided, looks)
+        self._take_in_present(now_s, snapshot, wall_ns, complete, undecided, looks)
         self._take_in_absent(now_s, snapshot, undecided, looks)
         self._first = False
         models = {name: snapshot.models[name] for name in snapshot.models if name not in undecided}
@@ -89,6 +109,7 @@ class Settling:
         now_s: float,
         snapshot: RepositorySnapshot,
         wall_ns: int,
+        complete: Collection[str],
         undecided: dict[str, str],
         looks: list[float],
     ) -> None:
@@ -97,14 +118,24 @@ class Settling:
             sighting = self._sightings.get(name)
             if sighting is None or sighting.key != model.key:
                 sighting = self._sightings[name] = _Sighting(model.key, now_s)
-            old = self._first and wall_ns - model.newest_ns >= self._settle_s * 1e9
-            if old or now_s - sighting.since_s >= self._settle_s:
+            if name in complete or self._has_settled(now_s, model, wall_ns):
                 self._known[name] = model
-            elif (known := self._known.get(name)) is None or known.key != model.key:
+            elif not self._is_known(model):
                 undecided[name] = "its files are still changing"
                 looks.append(sighting.since_s + self._settle_s)
         for name in self._sightings.keys() - snapshot.models.keys():
             del self._sightings[name]
+
+    def _has_settled(self, now_s: float, model: ModelFiles, wall_ns: int) -> bool:
+        if self._first and wall_ns - model.newest_ns >= self._settle_s * 1e9:
+            return True
+        sighting = self._sightings.get(model.name)
+        since_s = now_s if sighting is None or sighting.key != model.key else sighting.since_s
+        return now_s - since_s >= self._settle_s
+
+    def _is_known(self, model: ModelFiles) -> bool:
+        known = self._known.get(model.name)
+        return known is not None and known.key == model.key
 
     def _take_in_absent(
         self, now_s: float, snapshot: RepositorySnapshot, undecided: dict[str, str], looks: list[float]

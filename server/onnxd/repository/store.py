@@ -4,34 +4,52 @@ Models are run from here and never from the watched directory: ONNX Runtime maps
 so that truncating a watched file would end the process and rewriting it would change a model's answers.
 """
 
-import contextlib
-import errno
 import fcntl
 import hashlib
 import os
 import re
 import shutil
-import stat
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from onnxd.errors import LoadFailed
-from onnxd.repository.layout import ModelFiles, read_settings, read_version
-from onnxd.repository.tree import FileStamp, Fingerprint
+import structlog
 
-_COPY_BYTES: Final = 2**20
-_FICLONE: Final = 0x40049409
-"""ioctl that shares a file's blocks with another until either is written; in fcntl from Python 3.12 on."""
+from onnxd.errors import LoadFailed
+from onnxd.repository.copying import (
+    CopyRefused,
+    Moved,
+    copy_files,
+    digest_of_copy,
+    head,
+    new_file,
+    read_file,
+    write,
+)
+from onnxd.repository.history import History, read_histories, remove_history, write_history
+from onnxd.repository.layout import ModelFiles, read_settings, read_version
+from onnxd.repository.manifest import (
+    MAX_MANIFEST_BYTES,
+    Stated,
+    parse_manifest,
+    speaks_of,
+    stated,
+    without_manifest,
+)
+from onnxd.repository.tree import Fingerprint
+
 _SNAPSHOTS: Final = "snapshots"
+_HISTORY: Final = "history"
 _LOCK: Final = "server.lock"
 _PARTIAL: Final = ".partial-"
 _OURS: Final = re.compile(r"[0-9a-f]{64}|\.partial-.+")
+
+_log = structlog.get_logger(__name__)
 
 
 class Unsettled(LoadFailed):
@@ -56,9 +74,9 @@ class StoredFiles:
 class SnapshotStore:
     """Copies under `<state_dir>/snapshots`; one server at a time may hold it open.
 
-    A context manager. Every method blocks on the disk and may be called from any thread. Copies live as
-    long as the store is open; closing it makes a `take` that still runs fail. What a server that died left
-    behind is removed by the next to open.
+    A context manager. Every method blocks on the disk and may be called from any thread, but for `history`.
+    Copies live as long as the store is open, and those that a history names beyond that; closing it makes a
+    `take` that still runs fail. What else a server that died left behind is removed by the next to open.
     """
 
     def __init__(self, state_dir: Path) -> None:
@@ -67,6 +85,11 @@ class SnapshotStore:
         self._resources = ExitStack()
         self._lock = threading.Lock()
         self._pins: dict[str, int] = {}
+        self._copies: set[str] = set()
+        """Made while the store is open, or found to be whole."""
+        self._inherited: set[str] = set()
+        """Left by an earlier server, and not yet looked into."""
+        self._histories: dict[str, History] = {}
         self._released = 0
         self._open = False
 
@@ -84,7 +107,8 @@ class SnapshotStore:
                         f"{self._directory} is a link; a directory is expected there"
                     )
                 self._directory.chmod(0o700)
-                self._remove_all()
+                self._histories = read_histories(self._state_dir / _HISTORY)
+                self._inherited = self._remove_all()
             except StateDirectoryUnusable:
                 raise
             except OSError as error:
@@ -92,7 +116,7 @@ class SnapshotStore:
                     f"cannot use the state directory {self._state_dir}: {error.strerror}; "
                     "name a directory that can be written with --state-dir"
                 ) from error
-            self._pins, self._open = {}, True
+            self._pins, self._copies, self._open = {}, set(), True
             resources.callback(self._remove_all, ignore_errors=True)
             self._resources = resources.pop_all()
         return self
@@ -114,7 +138,11 @@ class SnapshotStore:
         if files.problems:
             raise LoadFailed(f"{what} cannot be loaded: {'; '.join(files.problems)}")
         return self._take(
-            what, files.path, files.fingerprint, lambda: read_version(model.path, version, flat=files.flat)[0]
+            what,
+            files.path,
+            files.fingerprint,
+            stated(model, version),
+            lambda: read_version(model.path, version, flat=files.flat)[0],
         )
 
     def take_settings(self, model: ModelFiles) -> StoredFiles:
@@ -123,6 +151,7 @@ class SnapshotStore:
             f"the settings of model '{model.name}'",
             model.path,
             model.settings,
+            stated(model, None),
             lambda: read_settings(model.path),
         )
 
@@ -133,9 +162,9 @@ class SnapshotStore:
             partial = self._partial()
             digest = hashlib.sha256()
             for name, content in sorted(files.items()):
-                digest.update(_head(name, len(content)) + content)
-                with _new_file(partial / name) as writer:
-                    _write(writer, content)
+                digest.update(head(name, len(content)) + content)
+                with new_file(partial / name) as writer:
+                    write(writer, content)
             return self._keep(partial, digest.hexdigest(), sum(map(len, files.values())))
         except OSError as error:
             raise LoadFailed(
@@ -145,37 +174,121 @@ class SnapshotStore:
             if partial is not None:
                 shutil.rmtree(partial, ignore_errors=True)
 
+    def hold(self, digest: str) -> StoredFiles:
+        """One more hold on a copy that a history names. Raises LoadFailed if it is gone, or damaged."""
+        path = self._directory / digest
+        if digest in self._inherited and not self._is_whole(digest):
+            self._inherited.discard(digest)
+            self._discard(path)
+        with self._lock:
+            if not self._open:
+                raise LoadFailed("the server is shutting down")
+            if digest not in self._copies | self._inherited:
+                raise LoadFailed("the copy that was kept is gone or damaged; load the model from its files")
+            self._inherited.discard(digest)
+            self._copies.add(digest)
+            self._pins[digest] = self._pins.get(digest, 0) + 1
+        return StoredFiles(
+            path, digest, sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        )
+
     def release(self, stored: StoredFiles) -> None:
-        """Give back one `take`; the last one removes the copy. Nothing is left to do on a closed store."""
+        """Give back one `take` or `hold`; the last one removes the copy, unless a history names it. Nothing
+        is left to do on a closed store."""
         with self._lock:
             if not self._open:
                 return
             self._pins[stored.digest] -= 1
-            if self._pins[stored.digest]:
+            if not self._pins[stored.digest]:
+                del self._pins[stored.digest]
+        self._remove_unused([stored.digest])
+
+    # What was served before, by model.
+
+    def history(self, model: str) -> History | None:
+        """Does not block; None = it has never served."""
+        return self._histories.get(model)
+
+    def remembered(self) -> tuple[str, ...]:
+        """The models that have a history. Does not block."""
+        return tuple(self._histories)
+
+    def remember(self, model: str, history: History) -> None:
+        """Replace a model's history. The copies that only the former one named are removed."""
+        before = self._histories.get(model)
+        if before == history:
+            return
+        self._histories[model] = history
+        try:
+            write_history(self._state_dir / _HISTORY, model, history)
+        except OSError as error:
+            # It holds until the server stops.
+            _log.warning("history is not kept over a restart", model=model, reason=error.strerror)
+        if before is not None:
+            self._remove_unused(before.digests)
+
+    def forget(self, model: str) -> None:
+        """The model is gone for good: so is what it served."""
+        before = self._histories.pop(model, None)
+        if before is None:
+            return
+        try:
+            remove_history(self._state_dir / _HISTORY, model)
+        except OSError as error:
+            _log.warning("history cannot be removed", model=model, reason=error.strerror)
+        self._remove_unused(before.digests)
+
+    def _remove_unused(self, digests: Iterable[str]) -> None:
+        """Those of the copies that nobody holds and no history names."""
+        doomed = []
+        with self._lock:
+            if not self._open:
                 return
-            del self._pins[stored.digest]
-            # Out of the way under the lock, so that a take of the same content does not find half of it.
-            self._released += 1
-            doomed = self._directory / f"{_PARTIAL}{stored.digest}-{self._released}"
-            stored.path.rename(doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
+            unused = set(digests) - self._named() - self._pins.keys()
+            for digest in unused & (self._copies | self._inherited):
+                self._copies.discard(digest)
+                self._inherited.discard(digest)
+                # Out of the way under the lock, so that a take of the same content does not find half of it.
+                doomed.append(self._out_of_the_way(digest))
+        for path in doomed:
+            self._discard(path)
+
+    def _named(self) -> set[str]:
+        """The digests of all copies that a history names."""
+        return {digest for history in tuple(self._histories.values()) for digest in history.digests}
+
+    def _is_whole(self, digest: str) -> bool:
+        try:
+            return digest_of_copy(self._directory / digest) == digest
+        except OSError:
+            return False
 
     def _take(
-        self, what: str, source: Path, expected: Fingerprint, look_again: Callable[[], Fingerprint]
+        self,
+        what: str,
+        source: Path,
+        seen: Fingerprint,
+        manifest: Stated | None,
+        look_again: Callable[[], Fingerprint],
     ) -> StoredFiles:
         partial: Path | None = None
         try:
+            named = _named_by(manifest) if manifest is not None else None
             partial = self._partial()
-            digest = _copy(source, partial, expected)
-            if look_again() != expected:
+            expected = without_manifest(seen)
+            hashes: dict[str, str] | None = None if named is None else {}
+            digest = copy_files(source, partial, expected, hashes)
+            if look_again() != seen:
                 raise Unsettled(f"{what} changed while it was copied; it is loaded once it has settled")
+            if manifest is not None and named is not None and hashes is not None:
+                _compare(what, manifest, named, hashes)
             return self._keep(partial, digest, sum(stamp.size for stamp in expected))
-        except _CopyRefused as refusal:
+        except CopyRefused as refusal:
             raise LoadFailed(
                 f"{what} cannot be copied into the server's state directory: {refusal.strerror}; make room "
                 "there, or start the server with another --state-dir"
             ) from refusal
-        except _Moved as moved:
+        except Moved as moved:
             raise Unsettled(
                 f"{what} changed while it was copied ({moved}); it is loaded once it has settled"
             ) from moved
@@ -183,29 +296,52 @@ class SnapshotStore:
             raise LoadFailed(f"{what} cannot be read: {error.strerror}") from error
         finally:
             if partial is not None:
-                shutil.rmtree(partial, ignore_errors=True)
+                self._discard(partial)
 
     def _partial(self) -> Path:
         try:
             return Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=self._directory))
         except OSError as error:
-            raise _CopyRefused(error.errno, error.strerror) from error
+            raise CopyRefused(error.errno, error.strerror) from error
 
     def _keep(self, partial: Path, digest: str, size_bytes: int) -> StoredFiles:
         stored = StoredFiles(self._directory / digest, digest, size_bytes)
+        doomed: Path | None = None
         with self._lock:
             if not self._open:
                 raise LoadFailed("the server is shutting down")
-            if digest not in self._pins:
+            if digest not in self._copies:
+                if digest in self._inherited:
+                    doomed = self._out_of_the_way(digest)
+                    self._inherited.discard(digest)
                 partial.rename(stored.path)
+                self._copies.add(digest)
             self._pins[digest] = self._pins.get(digest, 0) + 1
+        if doomed is not None:
+            self._discard(doomed)
         return stored
 
-    def _remove_all(self, *, ignore_errors: bool = False) -> None:
+    def _out_of_the_way(self, digest: str) -> Path:
+        self._released += 1
+        doomed = self._directory / f"{_PARTIAL}{digest}-{self._released}"
+        (self._directory / digest).rename(doomed)
+        return doomed
+
+    @staticmethod
+    def _discard(path: Path) -> None:
+        shutil.rmtree(path, ignore_errors=True)
+
+    def _remove_all(self, *, ignore_errors: bool = False) -> set[str]:
+        """All that no history names. Returns the digests of what is left."""
+        named, left = self._named(), set()
         with os.scandir(self._directory) as entries:
             for entry in entries:
                 if _OURS.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
-                    shutil.rmtree(entry.path, ignore_errors=ignore_errors)
+                    if entry.name in named:
+                        left.add(entry.name)
+                    else:
+                        shutil.rmtree(entry.path, ignore_errors=ignore_errors)
+        return left
 
 
 def default_state_dir() -> Path:
@@ -217,14 +353,6 @@ def default_state_dir() -> Path:
         return Path.home() / ".local" / "state" / "onnxd"
     except RuntimeError as error:
         raise StateDirectoryUnusable("this user has no home directory; give --state-dir") from error
-
-
-class _CopyRefused(OSError):
-    """The store's own disk said no."""
-
-
-class _Moved(Exception):
-    """A source file is not the one that the scan saw."""
 
 
 def _lock_or_raise(descriptor: int, state_dir: Path) -> None:
@@ -240,82 +368,12 @@ def _lock_or_raise(descriptor: int, state_dir: Path) -> None:
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
 
 
-def _copy(source: Path, target: Path, expected: Fingerprint) -> str:
-    """Copy the files that are expected, as they are expected, and return the digest of the copy."""
-    digest = hashlib.sha256()
-    for stamp in expected:
-        digest.update(_head(stamp.path, stamp.size))
-        copy = target / stamp.path
-        try:
-            copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise _CopyRefused(error.errno, error.strerror) from error
-        _copy_file(source / stamp.path, copy, stamp, digest.update)
-    return digest.hexdigest()
+def _named_by(part: Stated) -> dict[str, str] | None:
+    """What a manifest names; None if it has nothing of this part. Raises LoadFailed, Moved, OSError."""
+    files = parse_manifest(read_file(part.path, part.stamp, MAX_MANIFEST_BYTES + 1), part.name)
+    return files if speaks_of(part, files) else None
 
 
-def _copy_file(source: Path, copy: Path, stamp: FileStamp, update: Callable[[bytes], object]) -> None:
-    # O_NONBLOCK: a pipe put in the file's place must not hold the thread for ever.
-    try:
-        reader = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EISDIR):
-            raise _Moved(f"{stamp.path!r} is gone") from error
-        raise
-    with ExitStack() as resources:
-        resources.callback(os.close, reader)
-        _expect(reader, stamp)
-        writer = resources.enter_context(_new_file(copy))
-        cloned = _clone(reader, writer)
-        left = stamp.size
-        while left and (chunk := os.read(writer if cloned else reader, min(left, _COPY_BYTES))):
-            update(chunk)
-            left -= len(chunk)
-            if not cloned:
-                _write(writer, chunk)
-        if left or os.fstat(writer).st_size != stamp.size:
-            raise _Moved(f"{stamp.path!r} has another size")
-        _expect(reader, stamp)
-
-
-def _head(path: str, size: int) -> bytes:
-    """What a file adds to a digest before its content: with the lengths first, no two sets of files give the
-    same stream of bytes."""
-    name = os.fsencode(path)
-    return len(name).to_bytes(8) + name + size.to_bytes(8)
-
-
-@contextlib.contextmanager
-def _new_file(path: Path) -> Iterator[int]:
-    try:
-        writer = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o400)
-    except OSError as error:
-        raise _CopyRefused(error.errno, error.strerror) from error
-    try:
-        yield writer
-    finally:
-        os.close(writer)
-
-
-def _expect(reader: int, stamp: FileStamp) -> None:
-    status = os.fstat(reader)
-    if not stat.S_ISREG(status.st_mode) or FileStamp.of(stamp.path, status) != stamp:
-        raise _Moved(f"{stamp.path!r} is another file")
-
-
-def _clone(reader: int, writer: int) -> bool:
-    """Share the blocks instead of copying them, where the file system can: a copy of this moment."""
-    try:
-        fcntl.ioctl(writer, _FICLONE, reader)
-    except OSError:
-        return False
-    return True
-
-
-def _write(writer: int, chunk: bytes) -> None:
-    rest = memoryview(chunk)
-    try:
-        while rest:
-            rest = rest[os.write(writer, rest) :]
-    except OSError as error:
-        raise _CopyRefused(error.errno, error.strerror) from error
+def _compare(what: str, part: Stated, named: Mapping[str, str], found: Mapping[str, str]) -> None:
+    if difference := part.difference(named, found):
+        raise LoadFailed(f"{what} cannot be loaded: {difference}")

@@ -1,21 +1,30 @@
 """Taking one model from what serves to what shall serve, and saying so in the index.
 
-settings -> versions chosen -> each stored, tried, loaded beside the old -> one swap -> the old are let go
+settings -> versions chosen -> all stored -> each tried, loaded beside the old -> one swap -> the old let go
 """
 
+import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import structlog
 
 from onnxd.errors import LoadFailed, ServerError
+from onnxd.repository.build import Build, Builder
 from onnxd.repository.catalog import Catalog, ModelState, VersionState
+from onnxd.repository.history import Generation, History
 from onnxd.repository.layout import ModelFiles
 from onnxd.repository.loader import Loader, ModelSettings
 from onnxd.repository.override import Override
-from onnxd.repository.plan import plan_versions
 from onnxd.repository.served import ServedVersion
-from onnxd.repository.version_states import UNLOADED, after_load, unloadable, while_loading
+from onnxd.repository.version_states import (
+    UNLOADED,
+    after_load,
+    rolled_back,
+    served_last,
+    unloadable,
+    while_loading,
+)
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
@@ -29,79 +38,148 @@ class Transitions:
         """`spawn` runs what nobody waits for here in the caller's task group: retirements, shared runs."""
         self._catalog = catalog
         self._loader = loader
+        self._store = loader.store
+        self._builder = Builder(loader, spawn)
         self._spawn = spawn
+        self._on_disk: dict[str, Generation] = {}
+        """What the files of a model held when they were last looked at, where that is known."""
 
     async def load(
-        self, name: str, files: ModelFiles, override: Override | None = None
+        self, name: str, files: ModelFiles, override: Override | None = None, *, asked: bool, first: bool
     ) -> Sequence[ServerError]:
         """Load what has changed of a model. Returns what failed, the highest version's last.
 
         What fails keeps what served, and the index has the reason; a failed override leaves no trace in it,
-        since it says nothing about the files that are there.
+        since it says nothing about the files that are there. `asked`: somebody did, so that it is loaded even
+        if it was rolled back. `first`: the server has just started; if the files do not load, what served
+        before it stopped does.
         """
         before = self._catalog.states(name)
-        failures = await self._load(name, files, override)
+        failures = await self._load(name, files, override, asked=asked)
         if failures and override is not None:
             self._catalog.note(name, *before)
+        elif failures and first and not asked:
+            await self._serve_last(name, files, failures)
         return failures
 
-    async def _load(self, name: str, files: ModelFiles, override: Override | None) -> Sequence[ServerError]:
+    async def roll_back(self, name: str) -> Sequence[ServerError]:
+        """Serve what served before, from the copy that was kept. Returns what failed; what serves goes on."""
+        history = self._store.history(name)
+        serving = {number: served.identity for number, served in self._catalog.serving(name).items()}
+        target = history.target(serving) if history is not None else None
+        if history is None or target is None:
+            return [LoadFailed("nothing else of it has served, so there is nothing to go back to")]
+        after = history.rolled_back(target, self._on_disk.get(name))
+        before = self._catalog.states(name)
+        failures = await self._restore(name, target, rolled_back(target, before[0], after.rejected))
+        if failures:
+            self._catalog.note(name, *before)
+        else:
+            await asyncio.to_thread(self._store.remember, name, after)
+            _log.info("rolled back", model=name, to=str(target))
+        return failures
+
+    async def _load(
+        self, name: str, files: ModelFiles, override: Override | None, *, asked: bool
+    ) -> Sequence[ServerError]:
+        if override is None:
+            self._on_disk.pop(name, None)
         try:
             settings = await self._loader.read_settings(files, override)
         except ServerError as error:
             return [self._nothing(name, files, error)]
-        for warning in settings.warnings:
-            _log.warning("config", model=name, warning=warning)
-        wanted = settings.config.versions.select(files.versions)
-        if not wanted:
-            unchosen = LoadFailed(
-                f"none of its versions ({', '.join(map(str, files.versions))}) is "
-                f"chosen by '{settings.loaded.name('versions')}' in its {settings.loaded.document.source}"
-            )
-            return [self._nothing(name, files, unchosen)]
-        serving = self._catalog.serving(name)
-        next_served: dict[int, ServedVersion] = {}
-        failures: dict[int, ServerError] = {}
-        self._catalog.note(name, while_loading(wanted, serving))
         try:
-            for number in wanted:
-                try:
-                    next_served[number] = await self._version(files, number, settings, override)
-                except ServerError as error:
-                    failures[number] = error
-                    _log.warning("load failed", model=name, version=number, reason=error.message)
-        except BaseException:
-            for number, served in next_served.items():
-                if served is not serving.get(number):
-                    self._let_go(served)
-            raise
-        if failures and override is not None:
-            for served in next_served.values():
-                self._let_go(served)
-            return [failures[number] for number in sorted(failures)]
-        if failures:
-            # What served is let go only when the whole new set is up.
-            next_served = {**serving, **next_served}
-        states = after_load(files, wanted, next_served, failures, settings.config.versions)
-        self._swap(name, next_served, states)
-        return [failures[number] for number in sorted(failures)]
+            for warning in settings.warnings:
+                _log.warning("config", model=name, warning=warning)
+            wanted = settings.config.versions.select(files.versions)
+            if not wanted:
+                return [self._nothing(name, files, _unchosen(files, settings))]
+            self._catalog.note(name, while_loading(wanted, self._catalog.serving(name)))
+            async with self._builder.storing(files, wanted, settings, override) as build:
+                return await self._load_stored(name, files, build, asked=asked)
+        finally:
+            await self._loader.release(settings.stored)
 
-    async def _version(
-        self, files: ModelFiles, number: int, settings: ModelSettings, override: Override | None
-    ) -> ServedVersion:
-        """What serves already when it has the same content, else a new one."""
-        stored = await self._loader.store_version(files, number, override)
-        identity = f"{settings.digest}:{stored.digest}"
-        kept = self._catalog.serving(files.name).get(number)
-        change = plan_versions({number: identity}, {number: kept.identity} if kept else {})
-        if kept is not None and not change.start:
-            await self._loader.release(stored)
-            return kept
-        served = await self._loader.load(settings, stored, number, identity, self._spawn)
-        _log.info("loaded", model=files.name, version=number, seconds=round(served.report.load_s, 3))
-        for warning in served.report.warnings:
-            _log.warning("config", model=files.name, version=number, warning=warning)
-        return served
+    async def _load_stored(
+        self, name: str, files: ModelFiles, build: Build, *, asked: bool
+    ) -> Sequence[ServerError]:
+        generation, history = build.generation, self._store.history(name)
+        if generation is not None:
+            self._on_disk[name] = generation
+            if not asked and history is not None and history.rejected == generation:
+                return await self._stay_rolled_back(name, files, history)
+        serving = self._catalog.serving(name)
+        await self._run(build)
+        if build.failures and build.is_override:
+            self._let_go(build, serving)
+            return build.failed
+        served = build.served
+        if build.failures:
+            # What served is let go only when the whole new set is up.
+            served = {**serving, **served}
+        else:
+            build.reconfigure()
+        policy = build.settings.config.versions
+        self._swap(name, served, after_load(files, build.wanted, served, build.failures, policy))
+        if generation is not None and not build.failures:
+            after = history.loaded(generation) if history is not None else History(generation)
+            await asyncio.to_thread(self._store.remember, name, after)
+        return build.failed
+
+    async def _stay_rolled_back(
+        self, name: str, files: ModelFiles, history: History
+    ) -> Sequence[ServerError]:
+        """The files are those that were taken back: what serves goes on, also over a restart."""
+        states = rolled_back(history.current, files.versions, history.rejected)
+        if self._catalog.serving(name):
+            self._catalog.note(name, states)
+            return []
+        failures = await self._restore(name, history.current, states)
+        if failures:
+            self.explain(name, files, failures[-1].message)
+        return failures
+
+    async def _serve_last(self, name: str, files: ModelFiles, failures: Sequence[ServerError]) -> None:
+        history = self._store.history(name)
+        if history is None or self._catalog.serving(name):
+            return
+        before = self._catalog.states(name)
+        states = served_last(files, history.current, failures)
+        if await self._restore(name, history.current, states):
+            self._catalog.note(name, *before)
+        else:
+            _log.warning("serves what it served before the start", model=name, what=str(history.current))
+
+    async def _restore(
+        self, name: str, generation: Generation, states: Mapping[int, VersionState]
+    ) -> Sequence[ServerError]:
+        """Serve what is kept of a model, all of it or nothing."""
+        serving = self._catalog.serving(name)
+        self._catalog.note(name, while_loading(generation.versions, serving))
+        try:
+            settings = await self._loader.read_kept_settings(name, generation.settings)
+        except ServerError as error:
+            _log.warning("load failed", model=name, reason=error.message)
+            return [error]
+        try:
+            async with self._builder.holding(name, generation, settings) as build:
+                await self._run(build)
+                if build.failures:
+                    self._let_go(build, serving)
+                    return build.failed
+                build.reconfigure()
+                self._swap(name, build.served, states)
+                return []
+        finally:
+            await self._loader.release(settings.stored)
+
+    async def _run(self, build: Build) -> None:
+        serving = self._catalog.serving(build.name)
+        try:
+            await self._builder.run(build, serving)
+        except BaseException:
+            self._let_go(build, serving)
+            raise
 
     def unload(self, name: str, *, forget: bool) -> None:
         """Stop serving; with `forget` the index no longer knows the name."""
@@ -113,6 +191,11 @@ class Transitions:
             self._catalog.forget(name)
         if serving:
             _log.info("unloaded", model=name, versions=sorted(serving))
+
+    async def forget(self, name: str) -> None:
+        """The model is gone for good: nothing is kept of it."""
+        self._on_disk.pop(name, None)
+        await asyncio.to_thread(self._store.forget, name)
 
     def explain(self, name: str, files: ModelFiles, reason: str) -> None:
         """Nothing of these files can be loaded; what serves keeps serving."""
@@ -145,6 +228,15 @@ class Transitions:
         if unloading is not None:
             self._catalog.conclude(served.spec.name, served.spec.version, unloading, after)
 
-    def _let_go(self, served: ServedVersion) -> None:
-        """Retire a version that never served."""
-        self._spawn(served.retire())
+    def _let_go(self, build: Build, serving: Mapping[int, ServedVersion]) -> None:
+        """Retire the versions that were built and never served."""
+        for number, served in build.served.items():
+            if served is not serving.get(number):
+                self._spawn(served.retire())
+
+
+def _unchosen(files: ModelFiles, settings: ModelSettings) -> LoadFailed:
+    return LoadFailed(
+        f"none of its versions ({', '.join(map(str, files.versions))}) is "
+        f"chosen by '{settings.loaded.name('versions')}' in its {settings.loaded.document.source}"
+    )

@@ -5,8 +5,11 @@ from typing import Final
 
 from onnxd.errors import ServerError
 from onnxd.repository.catalog import IndexEntry, ModelState, VersionState
+from onnxd.repository.history import Generation
 from onnxd.repository.layout import ModelFiles
 from onnxd.repository.version_policy import VersionPolicy
+
+_UNTIL: Final = "which is not loaded again before they change or somebody loads the model"
 
 UNLOADED: Final = VersionState(ModelState.UNAVAILABLE, "unloaded")
 
@@ -50,6 +53,29 @@ def unloadable(files: ModelFiles, serving: Collection[int], reason: str) -> dict
     """Nothing of these files can be loaded; what serves keeps serving."""
     states = {number: VersionState(ModelState.UNAVAILABLE, reason) for number in files.versions}
     return states | dict.fromkeys(serving, _ready_despite(reason))
+
+
+def rolled_back(
+    generation: Generation, known: Collection[int], rejected: Generation | None
+) -> dict[int, VersionState]:
+    """`known`: the versions that the index had; `rejected`: what the files hold, if that was taken back."""
+    if rejected is None:
+        states = dict.fromkeys(generation.versions, VersionState(ModelState.READY))
+    else:
+        text = f"rolled back to {generation}; the files in the repository hold {rejected}, {_UNTIL}"
+        states = dict.fromkeys(generation.versions, VersionState(ModelState.READY, text))
+    gone = VersionState(ModelState.UNAVAILABLE, f"rolled back to {generation}")
+    return dict.fromkeys(known, gone) | states
+
+
+def served_last(
+    files: ModelFiles, generation: Generation, failures: Collection[ServerError]
+) -> dict[int, VersionState]:
+    """At a start: the files do not load, and what served before the server stopped does in their place."""
+    reason = "; ".join(error.message for error in failures)
+    states = {number: VersionState(ModelState.UNAVAILABLE, reason) for number in files.versions}
+    text = f"its files do not load, {generation} serves as it did before the server was started: {reason}"
+    return states | dict.fromkeys(generation.versions, VersionState(ModelState.READY, text))
 
 
 def _ready_despite(reason: str) -> VersionState:

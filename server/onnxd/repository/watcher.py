@@ -14,6 +14,7 @@ from typing import Protocol
 
 import structlog
 
+from onnxd.repository.completeness import Completeness
 from onnxd.repository.hints import Hints, KernelHints
 from onnxd.repository.layout import RepositorySnapshot, scan
 from onnxd.repository.settle import SettledRepository, Settling
@@ -95,12 +96,15 @@ class Watcher:
 
     async def _look(self, on_settled: Callable[[SettledRepository], Awaitable[None] | None]) -> None:
         settling = Settling(self._config.settle, self._config.scan_interval)
+        completeness = Completeness()
         told: SettledRepository | None = None
         while True:
             self._hinted.clear()
             snapshot = await asyncio.to_thread(self._scan, self._roots)
-            now_s = self._clock.monotonic_s()
-            settled = settling.feed(now_s, snapshot, wall_ns=self._clock.wall_ns())
+            now_s, wall_ns = self._clock.monotonic_s(), self._clock.wall_ns()
+            changing = settling.changing(now_s, snapshot, wall_ns=wall_ns)
+            complete = await asyncio.to_thread(completeness.of, changing) if changing else frozenset()
+            settled = settling.feed(now_s, snapshot, wall_ns=wall_ns, complete=complete)
             self._report(settled.problems)
             if told is None or not settled.same_as(told):
                 told = settled

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from onnxd.runtime.golden import GOLDEN, examine_golden
 from onnxd.runtime.onnx_session import OnnxSession
 from onnxd.runtime.padding_examination import examine_padding
 
@@ -16,4 +17,7 @@ Finding = dict[str, Any]
 Examination = Callable[[OnnxSession, Path, Question], Finding]
 """Raises LoadFailed to refuse the model."""
 
-EXAMINATIONS: Final[Mapping[str, Examination]] = {"padding": examine_padding}
+EXAMINATIONS: Final[Mapping[str, Examination]] = {
+    GOLDEN: examine_golden,
+    "padding": examine_padding,
+}

@@ -6,16 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from onnxd.repository.plan import (
-    CurrentModel,
-    Load,
-    Refuse,
-    Step,
-    Unload,
-    VersionChange,
-    plan,
-    plan_versions,
-)
+from onnxd.repository.plan import CurrentModel, Load, Refuse, Step, Unload, plan
 from onnxd.repository.settle import SettledRepository
 from tests.support.snapshots import model_files
 
@@ -116,30 +107,3 @@ def test_a_step_can_be_written_down() -> None:
     step = Load("digits", "1", "it is new")
 
     assert Load(**json.loads(json.dumps(dataclasses.asdict(step)))) == step
-
-
-@pytest.mark.parametrize(
-    ("wanted", "serving", "rebuild", "change"),
-    [
-        pytest.param({1: "a"}, {}, False, VersionChange((1,), (), ()), id="a new version starts"),
-        pytest.param({1: "a"}, {1: "a"}, False, VersionChange((), (1,), ()), id="equal content is no reload"),
-        pytest.param({1: "b"}, {1: "a"}, False, VersionChange((1,), (), ()), id="other content is one"),
-        pytest.param(
-            {2: "b"}, {1: "a"}, False, VersionChange((2,), (), (1,)), id="one that is not wanted stops"
-        ),
-        pytest.param(
-            {2: "a"}, {1: "a"}, False, VersionChange((2,), (), (1,)), id="the number is part of a version"
-        ),
-        pytest.param(
-            {2: "b", 1: "a"},
-            {1: "a", 2: "b", 3: "c"},
-            True,
-            VersionChange((1, 2), (), (3,)),
-            id="other settings load everything again",
-        ),
-    ],
-)
-def test_plan_versions(
-    wanted: Mapping[int, str], serving: Mapping[int, str], rebuild: bool, change: VersionChange
-) -> None:
-    assert plan_versions(wanted, serving, rebuild=rebuild) == change
