@@ -186,6 +186,11 @@ class AsyncRepository:
         """Loads or reloads a model; returns when it serves. InvalidRequest tells why it does not."""
         await self._client._ask(self._client._codec.load(model), deadline)
 
+    async def rollback(self, model: str, *, deadline: float = 300.0) -> None:
+        """Goes back to what the model served before, from the server's own copy. InvalidRequest tells why it
+        cannot. Of onnxd alone: other servers refuse it."""
+        await self._client._ask(self._client._codec.rollback(model), deadline)
+
     async def unload(self, model: str, *, deadline: float = 300.0) -> None:
         """Stops serving a model; what it is working on is finished. An unknown model is fine."""
         await self._client._ask(self._client._codec.unload(model), deadline)

@@ -202,6 +202,11 @@ class Repository:
         """Loads or reloads a model; returns when it serves. InvalidRequest tells why it does not."""
         self._client._ask(self._client._codec.load(model), deadline)
 
+    def rollback(self, model: str, *, deadline: float = 300.0) -> None:
+        """Goes back to what the model served before, from the server's own copy. InvalidRequest tells why it
+        cannot. Of onnxd alone: other servers refuse it."""
+        self._client._ask(self._client._codec.rollback(model), deadline)
+
     def unload(self, model: str, *, deadline: float = 300.0) -> None:
         """Stops serving a model; what it is working on is finished. An unknown model is fine."""
         self._client._ask(self._client._codec.unload(model), deadline)

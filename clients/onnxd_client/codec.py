@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from onnxd_client.errors import InvalidRequest
 from onnxd_client.results import Document, IndexEntry, InferResult, ModelMetadata, ServerMetadata
@@ -13,6 +13,9 @@ ReplyT = TypeVar("ReplyT")
 ResultT = TypeVar("ResultT")
 
 Parameter = bool | int | float | str
+
+ROLLBACK: Final = "onnxd_rollback"
+"""The parameter that makes a load a rollback; the protocol has no call for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class Codec(Protocol[RequestT, ReplyT]):
     def infer(self, call: InferCall) -> Exchange[RequestT, ReplyT, InferResult]: ...
     def index(self, ready: bool) -> Exchange[RequestT, ReplyT, tuple[IndexEntry, ...]]: ...
     def load(self, model: str) -> Exchange[RequestT, ReplyT, None]: ...
+    def rollback(self, model: str) -> Exchange[RequestT, ReplyT, None]: ...
     def unload(self, model: str) -> Exchange[RequestT, ReplyT, None]: ...
 
     def deadline_headers(self, timeout: float) -> Mapping[str, str]:

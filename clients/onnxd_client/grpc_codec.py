@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 from google.protobuf.message import Message
 
 from onnxd_client import tensors
-from onnxd_client.codec import Exchange, InferCall, Parameter
+from onnxd_client.codec import ROLLBACK, Exchange, InferCall, Parameter
 from onnxd_client.errors import InvalidRequest, ServerError, ServerFault
 from onnxd_client.proto_document import document
 from onnxd_client.results import (
@@ -26,6 +26,7 @@ from onnxd_protos.grpc_service_pb2 import (
     ModelInferResponse,
     ModelMetadataRequest,
     ModelReadyRequest,
+    ModelRepositoryParameter,
     ModelStatisticsRequest,
     ModelStreamInferResponse,
     RepositoryIndexRequest,
@@ -124,6 +125,13 @@ class GrpcCodec:
 
     def load(self, model: str) -> GrpcExchange[None]:
         return _exchange("RepositoryModelLoad", RepositoryModelLoadRequest(model_name=model), _nothing)
+
+    def rollback(self, model: str) -> GrpcExchange[None]:
+        request = RepositoryModelLoadRequest(
+            model_name=model, parameters={ROLLBACK: ModelRepositoryParameter(bool_param=True)}
+        )
+        # Twice would be once back and forth.
+        return _exchange("RepositoryModelLoad", request, _nothing, retried=False)
 
     def unload(self, model: str) -> GrpcExchange[None]:
         return _exchange("RepositoryModelUnload", RepositoryModelUnloadRequest(model_name=model), _nothing)

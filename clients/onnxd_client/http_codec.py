@@ -11,7 +11,7 @@ from urllib.parse import quote
 import orjson
 
 from onnxd_client import tensors
-from onnxd_client.codec import Exchange, InferCall, Parameter
+from onnxd_client.codec import ROLLBACK, Exchange, InferCall, Parameter
 from onnxd_client.errors import InvalidRequest, ServerFault
 from onnxd_client.http_errors import error_class, retry_after
 from onnxd_client.results import (
@@ -112,6 +112,11 @@ class HttpCodec:
 
     def load(self, model: str) -> HttpExchange[None]:
         return Exchange(self._post(f"/v2/repository/models/{_segment(model)}/load", {}), self._nothing)
+
+    def rollback(self, model: str) -> HttpExchange[None]:
+        document = {"parameters": {ROLLBACK: True}}
+        request = self._post(f"/v2/repository/models/{_segment(model)}/load", document)
+        return Exchange(request, self._nothing, retried=False)  # twice would be once back and forth
 
     def unload(self, model: str) -> HttpExchange[None]:
         return Exchange(self._post(f"/v2/repository/models/{_segment(model)}/unload", {}), self._nothing)

@@ -98,7 +98,9 @@ async def open_server(
         certificates = await resources.enter_async_context(Certificates(settings.tls))
     tls = certificates.context if certificates else None
     gate = await resources.enter_async_context(open_gate(settings.auth, settings.jwt))
-    inference = InferenceService(catalog, settings.inference, shared_memory)
+    inference = InferenceService(
+        catalog, settings.inference, shared_memory, strict_readiness=settings.strict_readiness
+    )
     metrics = Metrics(lambda: observe(release, inference, lifecycle, refusals))
     grpc = await resources.enter_async_context(
         GrpcFrontend(

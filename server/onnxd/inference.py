@@ -35,12 +35,18 @@ class InferenceService:
     """The data plane. It authenticates nobody: the request carries a Principal that the edge settled."""
 
     def __init__(
-        self, catalog: Catalog, config: InferenceConfig, shared_memory: SharedMemory | None = None
+        self,
+        catalog: Catalog,
+        config: InferenceConfig,
+        shared_memory: SharedMemory | None = None,
+        *,
+        strict_readiness: bool = False,
     ) -> None:
-        """`shared_memory` None = switched off."""
+        """`shared_memory` None = switched off. `strict_readiness`: not ready while a model is missing."""
         self.shared_memory = shared_memory or SharedMemory(SharedMemoryConfig())
         self._catalog = catalog
         self._config = config
+        self._strict_readiness = strict_readiness
         self._in_flight = 0
         self._serving = False
         self._draining = False
@@ -49,7 +55,12 @@ class InferenceService:
 
     @property
     def ready(self) -> bool:
-        return self._serving and not self._draining
+        return self._serving and not self._draining and self.missing is None
+
+    @property
+    def missing(self) -> str | None:
+        """The model for which the server is not ready; None = it is not for a model's sake."""
+        return self._catalog.missing() if self._strict_readiness and self._serving else None
 
     @property
     def in_flight(self) -> int:

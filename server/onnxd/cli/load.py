@@ -1,8 +1,13 @@
 """`onnxd load`."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from onnxd.cli.remote import connected, url_option
+
+if TYPE_CHECKING:
+    from onnxd_client import Client
 
 
 @click.command("load")
@@ -16,10 +21,14 @@ def command(name: str, url: str) -> None:
     """
     with connected(url) as client:
         client.repository.load(name)
-        ready = [
-            entry.version
-            for entry in client.repository.index()
-            if entry.name == name and entry.state == "READY"
-        ]
+        text = serving_text(client, name)
+    click.echo(text)
+
+
+def serving_text(client: "Client", name: str) -> str:
+    """Which versions of a model serve."""
+    ready = [
+        entry.version for entry in client.repository.index() if entry.name == name and entry.state == "READY"
+    ]
     versions = "version" if len(ready) == 1 else "versions"
-    click.echo(f"{name} serves {versions} {', '.join(ready)}." if ready else f"{name} is loaded.")
+    return f"{name} serves {versions} {', '.join(ready)}." if ready else f"{name} is loaded."

@@ -21,12 +21,15 @@ class _Command:
 COMMANDS: Final[Mapping[str, _Command]] = {
     "serve": _Command("onnxd.cli.serve", "Serve a model repository over HTTP and gRPC."),
     "check": _Command("onnxd.cli.check", "Validate a model repository without a server."),
+    "manifest": _Command("onnxd.cli.manifest", "Write down what files a model consists of."),
+    "golden": _Command("onnxd.cli.golden", "Write down what a model answers, for later versions to match."),
     "convert": _Command("onnxd.cli.convert", "Turn Triton's config.pbtxt into config.yaml."),
     "settings": _Command("onnxd.cli.settings", "Show the settings in force, and where each comes from."),
     "models": _Command("onnxd.cli.models", "List the models of a running server."),
     "infer": _Command("onnxd.cli.infer", "Send an image, an array, JSON or text to a model."),
     "keys": _Command("onnxd.cli.keys", "Make, list and revoke API keys."),
     "load": _Command("onnxd.cli.load", "Load a model, or load again what has changed of it."),
+    "rollback": _Command("onnxd.cli.rollback", "Go back to what a model served before."),
     "unload": _Command("onnxd.cli.unload", "Stop serving a model."),
 }
 

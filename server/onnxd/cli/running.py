@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 
 import structlog
@@ -32,10 +32,14 @@ def run(settings: ServerSettings, show: Callable[[str], None]) -> int:
     return 0
 
 
+class StartFailed(Exception):
+    """Models did not load, and the settings say that this ends the server. For the operator."""
+
+
 async def serve(settings: ServerSettings, show: Callable[[str], None], log: LogSettings) -> None:
     """Serve until SIGTERM or SIGINT, then drain. A second signal ends the process at once.
 
-    `show` is given the banner once the server is ready.
+    `show` is given the banner once the server is ready. Raises StartFailed.
     """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -49,6 +53,8 @@ async def serve(settings: ServerSettings, show: Callable[[str], None], log: LogS
             grpc=f"{settings.host}:{server.grpc.port}",
         )
         if await _either(server.lifecycle.started, stopping):
+            if settings.exit_on_error and (failed := server.lifecycle.failed_at_start):
+                raise StartFailed(_start_failure(failed))
             server.inference.open()
             await server.grpc.announce(serving=True)
             _log.info("ready")
@@ -73,6 +79,11 @@ def banner(settings: ServerSettings, server: Server, index: tuple[IndexEntry, ..
     else:
         lines.append(f"  serve  a model: put it into {settings.model_repository[0]}/NAME/1/model.onnx")
     return "\n".join(lines)
+
+
+def _start_failure(failed: Mapping[str, str]) -> str:
+    lines = [f"model '{name}' did not load: {reason}" for name, reason in sorted(failed.items())]
+    return "\n".join((*lines, "the server ends, as the setting exit_on_error says"))
 
 
 def _on_signal(number: int, stopping: asyncio.Event) -> None:

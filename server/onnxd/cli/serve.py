@@ -17,7 +17,7 @@ def command(ctx: click.Context, /, **_: object) -> None:
     """
     loaded = loaded_settings(ctx)
 
-    from onnxd.cli.running import run
+    from onnxd.cli.running import StartFailed, run
     from onnxd.grpc_frontend.server import PortTaken as GrpcPortTaken
     from onnxd.http_frontend.listener import PortTaken as HttpPortTaken
     from onnxd.repository.store import StateDirectoryUnusable
@@ -34,6 +34,7 @@ def command(ctx: click.Context, /, **_: object) -> None:
     try:
         code = run(loaded.settings, partial(click.echo, err=True))
     except* (
+        StartFailed,
         StateDirectoryUnusable,
         TracingUnavailable,
         SharedMemoryUnavailable,

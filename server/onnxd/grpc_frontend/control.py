@@ -8,7 +8,7 @@ from onnxd.inference import InferenceService
 from onnxd.protocol import proto_documents
 from onnxd.protocol.documents import IndexRow, StatisticsRow, extensions
 from onnxd.protocol.limits import ProtocolLimits
-from onnxd.protocol.load_parameters import check_unload_parameters, load_override
+from onnxd.protocol.load_parameters import asks_rollback, check_unload_parameters, load_override
 from onnxd.protocol.names import check_model_name, parse_version
 from onnxd.repository.catalog import ModelState
 from onnxd.repository.control_plane import ControlPlane
@@ -78,12 +78,15 @@ class ControlCalls:
     async def load(self, asked: pb.RepositoryModelLoadRequest, call: Call) -> pb.RepositoryModelLoadResponse:
         name = _model_name(asked, call)
         parameters = {key: _value(parameter) for key, parameter in asked.parameters.items()}
-        override = load_override(
-            parameters, self.limits, permitted=self.lifecycle.overrides_permitted, base64_files=False
-        )
-        if override is not None:
-            call.require(name, "overrides")
-        await self.lifecycle.load(name, override)
+        if asks_rollback(parameters):
+            await self.lifecycle.rollback(name)
+        else:
+            override = load_override(
+                parameters, self.limits, permitted=self.lifecycle.overrides_permitted, base64_files=False
+            )
+            if override is not None:
+                call.require(name, "overrides")
+            await self.lifecycle.load(name, override)
         return pb.RepositoryModelLoadResponse.FromString(_confirmation(asked))
 
     async def unload(

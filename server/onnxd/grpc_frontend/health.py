@@ -5,7 +5,8 @@ leaves, so the others never learn that the server drains; hence these few lines 
 """
 
 import asyncio
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import grpc
@@ -19,12 +20,16 @@ from onnxd.protocol.wording import show
 from onnxd_protos.services import Method
 
 HEALTH_SERVICE: Final = "grpc.health.v1.Health"
+_LOOK_AGAIN_S: Final = 1.0
 
 
 class Health:
     """The status of the server as a whole (service "") and of each service by name."""
 
-    def __init__(self, services: Iterable[str]) -> None:
+    def __init__(self, services: Iterable[str], *, complete: Callable[[], bool] = lambda: True) -> None:
+        """`complete`: whether nothing is missing that should serve; asked at each check, and every second for
+        those who watch."""
+        self._complete = complete
         self._known = frozenset({"", *services})
         self._serving = False
         self._closed = False
@@ -68,7 +73,9 @@ class Health:
             # Written outside the lock: a watcher that does not read holds up nobody else.
             async with self._changed:
                 while self._status(service) == sent and not self._closed:
-                    await self._changed.wait()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(_LOOK_AGAIN_S):
+                            await self._changed.wait()
             status = self._status(service)
             if status == sent:
                 raise ServerDraining("the server is shutting down", retry_after_s=1.0)
@@ -78,7 +85,8 @@ class Health:
     def _status(self, service: str) -> int:
         if service not in self._known:
             return HealthCheckResponse.SERVICE_UNKNOWN
-        return HealthCheckResponse.SERVING if self._serving else HealthCheckResponse.NOT_SERVING
+        serving = self._serving and self._complete()
+        return HealthCheckResponse.SERVING if serving else HealthCheckResponse.NOT_SERVING
 
 
 def _method(name: str) -> Method:

@@ -59,7 +59,10 @@ class GrpcFrontend:
         self._settings = settings
         self._running = InProgress(refusals, gate)
         self._streams = Streams(config.max_stream_in_flight)
-        self._health = Health((GRPC_INFERENCE_SERVICE, NEURAL_SERVICE))
+        inference = control.inference
+        self._health = Health(
+            (GRPC_INFERENCE_SERVICE, NEURAL_SERVICE), complete=lambda: inference.missing is None
+        )
         self._server: grpc.aio.Server | None = None
         self.port = config.port
         """The port that is listened on; known once the context is entered."""

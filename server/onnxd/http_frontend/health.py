@@ -21,6 +21,11 @@ class HealthHandlers:
 
     async def ready(self, _: Call) -> web.Response:
         """503 until the repository's first load is over, and again from the drain on."""
+        if (missing := self.inference.missing) is not None:
+            raise ServerDraining(
+                f"the server is not ready: model '{missing}' does not serve (setting strict_readiness)",
+                retry_after_s=1.0,
+            )
         if not self.inference.ready:
             raise ServerDraining(
                 "the server is not ready: it is starting, or shutting down", retry_after_s=1.0

@@ -14,7 +14,7 @@ from onnxd.http_frontend.responses import json_response
 from onnxd.protocol.documents import IndexRow, repository_index
 from onnxd.protocol.json_text import parse_object
 from onnxd.protocol.limits import ProtocolLimits
-from onnxd.protocol.load_parameters import check_unload_parameters, load_override
+from onnxd.protocol.load_parameters import asks_rollback, check_unload_parameters, load_override
 from onnxd.protocol.wording import show
 from onnxd.repository.catalog import ModelState
 from onnxd.repository.control_plane import ControlPlane
@@ -46,6 +46,9 @@ class RepositoryHandlers:
     async def load(self, call: Call) -> web.Response:
         """Answers when the model serves, or has failed to."""
         parameters = await self._parameters(call)
+        if asks_rollback(parameters):
+            await self.lifecycle.rollback(call.model)
+            return json_response({})
         override = await by_size(
             sum(len(value) for value in parameters.values() if type(value) is str),
             load_override,

@@ -1,4 +1,5 @@
-"""The parameters of a load or unload call: a config and files in place of the repository's, or nothing.
+"""The parameters of a load or unload call: a config and files in place of the repository's, the wish to go
+back to what served before, or nothing.
 
 The names of files are taken from a short list of forms and never used as paths: what they hold is written
 under a directory of the server's own.
@@ -16,6 +17,9 @@ from onnxd.protocol.wording import show
 
 UNLOAD_DEPENDENTS: Final = "unload_dependents"
 """tritonclient always sends it. It is about ensembles; a model has no dependents, so it changes nothing."""
+
+ROLLBACK: Final = "onnxd_rollback"
+"""With true, a load goes back to what served before: there is no such call in the protocol."""
 
 CONFIG: Final = "config"
 FILE: Final = "file:"
@@ -37,6 +41,21 @@ class LoadOverride:
     """`<version>/<file>` or `<labels>.txt` -> content. Empty = the repository's own."""
 
 
+def asks_rollback(parameters: Mapping[str, object]) -> bool:
+    """Whether a load call means a rollback. Raises MalformedPayload for one that wants something else too."""
+    if ROLLBACK not in parameters:
+        return False
+    value = parameters[ROLLBACK]
+    if value is not True:
+        raise MalformedPayload(f"load parameter '{ROLLBACK}': expected true, got {show(value)}")
+    if others := sorted(parameters.keys() - {ROLLBACK}):
+        raise MalformedPayload(
+            f"load parameter '{ROLLBACK}' stands alone: what served before comes with its own config and "
+            f"files; leave out {show(others[0])}"
+        )
+    return True
+
+
 def load_override(
     parameters: Mapping[str, object], limits: ProtocolLimits, *, permitted: bool, base64_files: bool
 ) -> LoadOverride | None:
@@ -47,7 +66,9 @@ def load_override(
     """
     for name in sorted(parameters):
         if name != CONFIG and not name.startswith(FILE):
-            expected = f"'{CONFIG}' or '{FILE}<version>/<file>'" if permitted else "none"
+            expected = (
+                f"'{CONFIG}', '{FILE}<version>/<file>' or '{ROLLBACK}'" if permitted else f"'{ROLLBACK}'"
+            )
             raise MalformedPayload(f"load parameter {show(name)} is not known: expected {expected}")
         if not permitted:
             raise PermissionDenied(

@@ -6,6 +6,7 @@ Front ends read it; only the lifecycle writes it.
 import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 from onnxd.errors import ModelNotFound, ModelUnavailable
 from onnxd.repository.served import ServedVersion
@@ -51,6 +52,12 @@ class _Model:
 
 _NOTHING = _Model(served={}, states={})
 
+UNLOADED: Final = VersionState(ModelState.UNAVAILABLE, "unloaded")
+
+
+def _is_unloaded(state: VersionState) -> bool:
+    return state.state is ModelState.UNLOADING or state == UNLOADED
+
 
 class Catalog:
     """Names and versions -> what serves. One assignment per change, on the loop's thread."""
@@ -94,6 +101,14 @@ class Catalog:
             for version in sorted(model.states):
                 known = model.states[version]
                 yield IndexEntry(name, version, known.state, known.reason or model.trouble)
+
+    def missing(self) -> str | None:
+        """A model that should serve and does not: it is loading, or has failed, and nothing older of it
+        serves. None = there is none; a model that was unloaded by name should not."""
+        for name, model in self._models.items():
+            if not model.served and not (model.states and all(map(_is_unloaded, model.states.values()))):
+                return name
+        return None
 
     def states(self, name: str) -> tuple[Mapping[int, VersionState], str]:
         """What `note` was last told of a model."""

@@ -130,6 +130,13 @@ def read_settings(model_path: Path) -> Fingerprint:
     return _settings(read_tree(model_path, deep=False))
 
 
+def read_model(path: Path) -> ModelFiles | None:
+    """One model by its directory, whatever repository it is in; None if there is none. Blocking; does not
+    raise for what it finds there."""
+    path = Path(os.path.abspath(path))
+    return _scan_model(path.name, path.parent, set())
+
+
 def _scan_root(
     root: Path, found: dict[str, list[ModelFiles]], problems: list[str], directories: set[Directory]
 ) -> RootFiles:

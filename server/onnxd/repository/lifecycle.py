@@ -12,7 +12,6 @@ asks for it.
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal
@@ -29,15 +28,15 @@ from onnxd.errors import (
 )
 from onnxd.protocol.load_parameters import LoadOverride
 from onnxd.repository.catalog import Catalog, IndexEntry
-from onnxd.repository.layout import ModelFiles, RepositorySnapshot, scan
+from onnxd.repository.layout import RepositorySnapshot, scan
 from onnxd.repository.loader import Loader
-from onnxd.repository.override import Override
 from onnxd.repository.plan import CurrentModel, Load, Refuse, plan
 from onnxd.repository.settle import SettledRepository
 from onnxd.repository.store import Unsettled
 from onnxd.repository.transition import Transitions
 from onnxd.repository.version_states import never_loaded
 from onnxd.repository.watcher import WatchConfig, Watcher
+from onnxd.repository.wishes import Record, Wish
 
 ModelControl = Literal["watch", "explicit", "none"]
 """watch: follow the disk, and take load and unload too; explicit: only load and unload; none: neither."""
@@ -48,40 +47,6 @@ EVERYTHING: Final = "*"
 _SETTLE_AT_START_S: Final = 10.0
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True, eq=False)
-class _Wish:
-    """What a model shall become. `files` None = unloaded; `forget` = its directory is gone as well."""
-
-    files: ModelFiles | None
-    forget: bool = False
-    key: str = ""
-    """Of what the repository has under the name; empty = nothing."""
-    override: Override | None = None
-    asked: bool = True
-    """Somebody did; else it is the disk's."""
-    first: bool = False
-    """Nothing was tried before, since the server started."""
-    roll_back: bool = False
-    """To what served before; `files` is None."""
-    done: asyncio.Event = field(default_factory=asyncio.Event)
-    error: ServerError | None = None
-    replaced_by: "_Wish | None" = None
-
-
-@dataclass(slots=True, eq=False)
-class _Record:
-    """What is remembered of one model between two looks at the disk."""
-
-    attempted: str = ""
-    refused: str = ""
-    detached: bool = False
-    """It serves, or shall serve, files that a load brought, whatever the repository has under its name."""
-    settled: tuple[str, bool] = ("", False)
-    """`attempted` and `detached` without what is still wished: where an override that fails leads back to."""
-    next: _Wish | None = None
-    busy: bool = False
 
 
 class Lifecycle:
@@ -118,12 +83,14 @@ class Lifecycle:
         self._tasks = asyncio.TaskGroup()
         self._transitions = Transitions(catalog, loader, self._tasks.create_task)
         self._working: set[asyncio.Task[None]] = set()
-        self._records: dict[str, _Record] = {}
-        self._initial: list[_Wish] = []
+        self._records: dict[str, Record] = {}
+        self._initial: list[tuple[str, Wish]] = []
         self._initial_known = asyncio.Event()
         self._closing = False
         self.loads: Final = {"success": 0, "failure": 0}
         """Loads so far, each of all chosen versions of a model, by result."""
+        self.failed_at_start: Final[dict[str, str]] = {}
+        """The models that the start could not load, and why; complete once `started` is set."""
         self.started = asyncio.Event()
         """Set when what the repository held at the start is loaded, or has failed with its reason."""
 
@@ -172,13 +139,13 @@ class Lifecycle:
             override = None if given is None else await self._loader.read_override(name, given)
             model = (await self._scan()).models.get(name)
             if override is not None and override.versions:
-                wish = _Wish(override.files(name), key=model.key if model else "", override=override)
+                wish = Wish(override.files(name), key=model.key if model else "", override=override)
             elif model is None:
                 raise ModelNotFound(f"failed to load '{name}': the model repository has no such directory")
             elif model.fault:
                 raise LoadFailed(model.fault)
             else:
-                wish = _Wish(model, key=model.key, override=override)
+                wish = Wish(model, key=model.key, override=override)
             await self._fulfil(self._wish(name, wish))
         except LoadFailed as error:
             raise LoadFailed(f"failed to load '{name}': {error.message}") from error
@@ -194,7 +161,7 @@ class Lifecycle:
         record = self._records.get(name)
         if record is None and self._loader.store.history(name) is None:
             raise ModelNotFound(f"failed to roll back '{name}': nothing is known of it")
-        wish = _Wish(None, key=record.attempted if record is not None else "", roll_back=True)
+        wish = Wish(None, key=record.attempted if record is not None else "", roll_back=True)
         try:
             await self._fulfil(self._wish(name, wish))
         except LoadFailed as error:
@@ -215,7 +182,7 @@ class Lifecycle:
             return
         if model is not None:
             record.attempted = model.key
-        await self._fulfil(self._wish(name, _Wish(None, key=record.attempted)))
+        await self._fulfil(self._wish(name, Wish(None, key=record.attempted)))
 
     def _check_control(self) -> None:
         if not self._control_by_api:
@@ -230,7 +197,7 @@ class Lifecycle:
         if self._closing:
             raise ServerDraining("the server is shutting down", retry_after_s=1.0)
 
-    async def _fulfil(self, wish: _Wish) -> None:
+    async def _fulfil(self, wish: Wish) -> None:
         await wish.done.wait()
         while wish.replaced_by is not None:
             wish = wish.replaced_by
@@ -252,7 +219,9 @@ class Lifecycle:
             if self._control == "none" or EVERYTHING in self._load_at_start or name in self._load_at_start
         }
         for name in sorted(self._load_at_start - wanted.keys() - {EVERYTHING}):
-            self._catalog.note(name, {}, trouble="to be loaded at the start, but not in the repository")
+            trouble = "to be loaded at the start, but not in the repository"
+            self._catalog.note(name, {}, trouble=trouble)
+            self.failed_at_start[name] = trouble
         self._on_settled(SettledRepository(wanted, {}, snapshot.problems, None))
 
     def _on_settled(self, seen: SettledRepository) -> None:
@@ -263,16 +232,18 @@ class Lifecycle:
         }
         wishes = []
         for step in plan(seen, current):
-            record = self._records.setdefault(step.name, _Record())
+            record = self._records.setdefault(step.name, Record())
             if isinstance(step, Load):
                 first = not record.attempted
-                wish = _Wish(seen.models[step.name], key=step.key, asked=False, first=first)
-                wishes.append(self._wish(step.name, wish))
+                wish = Wish(seen.models[step.name], key=step.key, asked=False, first=first)
+                wishes.append((step.name, self._wish(step.name, wish)))
             elif isinstance(step, Refuse):
                 record.refused = step.reason
                 self._transitions.explain(step.name, seen.models[step.name], step.reason)
+                if not self.started.is_set():
+                    self.failed_at_start[step.name] = step.reason
             else:
-                wishes.append(self._wish(step.name, _Wish(None, forget=True)))
+                wishes.append((step.name, self._wish(step.name, Wish(None, forget=True))))
         if not self.started.is_set():
             self._initial += wishes
         if not seen.undecided:
@@ -295,8 +266,13 @@ class Lifecycle:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_SETTLE_AT_START_S):
                 await self._initial_known.wait()
-        for wish in self._initial:
-            await wish.done.wait()
+        for name, wish in self._initial:
+            try:
+                await self._fulfil(wish)
+            except ServerError as error:
+                self.failed_at_start[name] = error.message
+            else:
+                self.failed_at_start.pop(name, None)
         self._initial.clear()
         self.started.set()
 
@@ -305,8 +281,8 @@ class Lifecycle:
 
     # One worker a model.
 
-    def _wish(self, name: str, wish: _Wish) -> _Wish:
-        record = self._records.setdefault(name, _Record())
+    def _wish(self, name: str, wish: Wish) -> Wish:
+        record = self._records.setdefault(name, Record())
         if wish.files is not None:
             record.attempted, record.refused = wish.key, ""
         if wish.override is not None and wish.override.versions:
@@ -322,8 +298,8 @@ class Lifecycle:
             task.add_done_callback(self._working.discard)
         return wish
 
-    async def _work(self, name: str, record: _Record) -> None:
-        wish: _Wish | None = None
+    async def _work(self, name: str, record: Record) -> None:
+        wish: Wish | None = None
         try:
             while (wish := record.next) is not None:
                 record.next = None
@@ -341,7 +317,7 @@ class Lifecycle:
                     left.error = ServerDraining("the server is shutting down", retry_after_s=1.0)
                     left.done.set()
 
-    async def _grant(self, name: str, wish: _Wish, record: _Record) -> None:
+    async def _grant(self, name: str, wish: Wish, record: Record) -> None:
         failures: Sequence[ServerError] = ()
         if wish.files is None and not wish.roll_back:
             self._transitions.unload(name, forget=wish.forget)
@@ -368,7 +344,7 @@ class Lifecycle:
             raise failures[-1]
 
     @staticmethod
-    def _settle(wish: _Wish, record: _Record, failures: Sequence[ServerError]) -> None:
+    def _settle(wish: Wish, record: Record, failures: Sequence[ServerError]) -> None:
         """What is true of the record once a wish has had its outcome."""
         if wish.roll_back:
             # Nothing of it was seen on disk yet: then the disk has no say in it.

@@ -11,14 +11,13 @@ import structlog
 
 from onnxd.errors import LoadFailed, ServerError
 from onnxd.repository.build import Build, Builder
-from onnxd.repository.catalog import Catalog, ModelState, VersionState
+from onnxd.repository.catalog import UNLOADED, Catalog, ModelState, VersionState
 from onnxd.repository.history import Generation, History
 from onnxd.repository.layout import ModelFiles
 from onnxd.repository.loader import Loader, ModelSettings
 from onnxd.repository.override import Override
 from onnxd.repository.served import ServedVersion
 from onnxd.repository.version_states import (
-    UNLOADED,
     after_load,
     rolled_back,
     served_last,

@@ -11,8 +11,6 @@ from onnxd.repository.version_policy import VersionPolicy
 
 _UNTIL: Final = "which is not loaded again before they change or somebody loads the model"
 
-UNLOADED: Final = VersionState(ModelState.UNAVAILABLE, "unloaded")
-
 
 def never_loaded(model: ModelFiles) -> IndexEntry:
     """A model that nobody has asked for yet: its name, and why it could not be loaded if it could not."""

@@ -178,7 +178,7 @@ def _compared(tensor: GraphTensor, expected: Array, answer: Array, golden: Golde
             where = tuple(int(index[0]) for index in np.nonzero(wrong))
             raise _differs(name, where, expected, answer, "it must be equal", wrong)
         return 0.0
-    if expected.dtype.kind == "V":
+    if tensor.datatype is Datatype.BF16 and expected.dtype.kind in "Vu":
         expected = _of_datatype(tensor, expected)
     if expected.dtype.kind not in "fiu" and expected.dtype != tensor.datatype.dtype:
         raise _unfit(f"'{name}' is {expected.dtype}, but the model has {tensor.datatype.value} there")

@@ -65,6 +65,10 @@ class ServerSettings:
     """Whether clients that may load models may also bring the config and the files to load."""
     load_model: tuple[str, ...] = ()
     """With model_control explicit: the models to load at the start; * = all."""
+    exit_on_error: bool = False
+    """Whether a model that fails to load at the start ends the server, with its reason and exit code 1."""
+    strict_readiness: bool = False
+    """Whether the server is ready only while all models serve that should: all but those unloaded by name."""
     state_dir: Path | None = None
     """Where the server keeps its own files; unset = onnxd in $XDG_STATE_HOME, or in ~/.local/state."""
     host: NonEmptyText = "127.0.0.1"
