@@ -2,10 +2,10 @@
 
 import asyncio
 import json
+import os
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +14,9 @@ from onnxd.errors import LoadFailed, ModelNotFound, PermissionDenied
 from onnxd.messages import InferRequest
 from onnxd.protocol.load_parameters import LoadOverride
 from onnxd.repository.catalog import ModelState
-from onnxd.runtime.trial import TrialRoom
 from tests.support.graphs import identity, row_constant
 from tests.support.server import RunningServer, publish, running_server
+from tests.support.spies import count_trials
 from tests.support.until import until
 
 BATCHED = "max_batch_size: 8\n"
@@ -113,8 +113,8 @@ async def test_the_index_says_what_serves_and_what_is_not_loaded_again(server: R
     state, reason = (await reasons(server))[1]
     assert state is ModelState.READY
     assert reason == (
-        f"rolled back to version 1 ({kept}); the files in the repository hold version 1 ({held}), which is not "
-        "loaded again before they change or somebody loads the model"
+        f"rolled back to version 1 ({kept}); the files in the repository hold version 1 ({held}), which is "
+        "not loaded again before they change or somebody loads the model"
     )
 
 
@@ -312,11 +312,11 @@ async def test_while_the_repository_is_away_its_models_can_be_taken_back(
     """At the start nobody knows what is in it, so nothing is concluded from it, then or later."""
     async with running_server(repository, tmp_path / "state"):
         pass
-    repository.rename(tmp_path / "away")
+    os.rename(repository, tmp_path / "away")
     async with running_server(repository, tmp_path / "state") as server:
         await rollback(server)
         assert await answer(server) == 1
-        (tmp_path / "away").rename(repository)
+        os.rename(tmp_path / "away", repository)
         await server.ready("other")
         assert await answer(server) == 1
 
@@ -355,16 +355,3 @@ async def test_no_request_fails_while_a_model_goes_back_and_forth(server: Runnin
             await rollback(server)
         over.set()
     assert answers == {1, 2}
-
-
-def count_trials(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Grows with each trial."""
-    trials: list[str] = []
-    original = TrialRoom._try
-
-    async def counted(self: TrialRoom, request: Any, *, run: bool) -> Any:
-        trials.append(str(request.path))
-        return await original(self, request, run=run)
-
-    monkeypatch.setattr(TrialRoom, "_try", counted)
-    return trials

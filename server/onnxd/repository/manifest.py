@@ -8,7 +8,6 @@ such as `2/model.onnx`, the versions whose files it names. What it states is com
 name is as wrong as one that is missing.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -172,7 +171,13 @@ def _manifest_in(files: Fingerprint) -> FileStamp | None:
 def _key(path: str) -> str:
     """As YAML reads it back, whatever the name: `no` alone would be false."""
     plain = _PLAIN_PATH.fullmatch(path) and not path.isalnum()
-    return path if plain else json.dumps(path, ensure_ascii=False)
+    return path if plain else f'"{"".join(map(_quoted, path))}"'
+
+
+def _quoted(char: str) -> str:
+    if char in '"\\':
+        return f"\\{char}"
+    return char if char.isprintable() else f"\\U{ord(char):08x}"
 
 
 def _value(digest: str) -> str:
