@@ -153,16 +153,17 @@ def _inputs(golden: Golden, session: OnnxSession, question: Mapping[str, Any]) -
 
 
 def _of_datatype(tensor: GraphTensor, array: Array) -> Array:
-    """Of the datatype that the model takes: what numpy.savez cannot write as such is written as its bytes."""
+    """Of the model's datatype: what numpy.savez cannot write as such is written as its bytes."""
     datatype = tensor.datatype
     if datatype is Datatype.BYTES and array.dtype.kind in "US":
         texts = array.astype(np.str_) if array.dtype.kind == "U" else np.char.decode(array, "utf-8")
         return texts.astype(object)
     if datatype is Datatype.BF16 and array.dtype.itemsize == 2 and array.dtype.kind in "Vu":
         return array.view(datatype.dtype)
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if datatype is Datatype.BYTES or array.dtype != datatype.dtype:
         raise _unfit(f"'{tensor.name}' is {array.dtype}, but the model has {datatype.value} there")
-    return array.astype(datatype.dtype.newbyteorder("="), copy=False)
+    return array
 
 
 def _compared(tensor: GraphTensor, expected: Array, answer: Array, golden: Golden) -> float:
