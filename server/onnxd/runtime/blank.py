@@ -1,6 +1,7 @@
 """Made-up inputs, for the runs before a model is READY."""
 
 import math
+import sys
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -21,8 +22,11 @@ class Blank(NamedTuple):
     """What it holds instead, row by row, again from the start when they are at their end."""
 
     def array(self) -> Array:
-        """The same each time, so that a run which fails fails again."""
+        """The same each time, so that a run which fails fails again. Raises MemoryError."""
         sizes = tuple(1 if size < 0 else size for size in self.shape)
+        if math.prod(max(size, 1) for size in sizes) * self.datatype.dtype.itemsize > sys.maxsize:
+            # NumPy calls it a ValueError, and counts as if no dimension were 0.
+            raise MemoryError(f"no memory holds a tensor of shape {list(sizes)}")
         if self.datatype is Datatype.BYTES:
             return np.full(sizes, "", object)
         if self.values:

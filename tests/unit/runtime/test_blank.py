@@ -27,6 +27,16 @@ def test_random_numbers_are_small_and_the_same_each_time(datatype: Datatype) -> 
     assert array.tolist() == Blank(datatype, (1000,), random=True).array().astype(np.float64).tolist()
 
 
+@pytest.mark.parametrize("datatype", [Datatype.FP32, Datatype.BYTES])
+@pytest.mark.parametrize("random", [False, True])
+@pytest.mark.parametrize("shape", [(2**31 - 1,) * 4, (2**31 - 1,) * 16, (0, *(2**31 - 1,) * 4)])
+def test_what_no_memory_holds_is_out_of_memory(
+    datatype: Datatype, random: bool, shape: tuple[int, ...]
+) -> None:
+    with pytest.raises(MemoryError, match="no memory holds a tensor of shape"):
+        Blank(datatype, shape, random).array()
+
+
 def test_scalars_and_empty_tensors_can_be_made_up() -> None:
     assert Blank(Datatype.FP32, (), random=True).array().shape == ()
     assert Blank(Datatype.INT64, (0, 4), random=True).array().shape == (0, 4)

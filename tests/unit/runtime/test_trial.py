@@ -265,3 +265,9 @@ async def test_a_child_does_not_outlive_a_parent_that_was_killed(tmp_path: Path,
     parent.kill()
     await parent.communicate()
     await ended(child)
+
+
+async def test_a_warm_up_that_no_memory_holds_is_out_of_memory(room: TrialRoom, model: Path) -> None:
+    warmup = ({"x": Blank(Datatype.FP32, (2**31 - 1, 2**31 - 1, 2**31 - 1))},)
+    with pytest.raises(LoadFailed, match="it ran out of its memory limit of 4096 MiB"):
+        await room.rehearse(TrialRequest(model, CPU_ONLY, threads=1, warmup=warmup))
