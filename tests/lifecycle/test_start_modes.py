@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import grpc.aio
@@ -29,7 +30,8 @@ def repository(tmp_path: Path) -> Path:
 def serve(repository: Path, state: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """`onnxd serve` to its end."""
     command = [
-        sys.executable, "-m", "onnxd", "serve", "--model-repository", str(repository), "--state-dir", str(state),
+        sys.executable, "-m", "onnxd", "serve",
+        "--model-repository", str(repository), "--state-dir", str(state),
         "--http-port", "0", "--grpc-port", "0", "--metrics-port", "0", "--exit-on-error", *arguments,
     ]  # fmt: skip
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -162,7 +164,8 @@ async def test_whoever_watches_grpcs_health_hears_of_a_model_that_is_missing(
         )
         heard = watch(HealthCheckRequest())
         async with asyncio.timeout(30):
-            assert (await heard.read()).status == SERVING
+            first: Any = await heard.read()
             publish(repository, "broken", 1, b"not a graph")
-            assert (await heard.read()).status == NOT_SERVING
+            then: Any = await heard.read()
+        assert (first.status, then.status) == (SERVING, NOT_SERVING)
         heard.cancel()
