@@ -101,7 +101,7 @@ async def test_a_parameter_of_another_kind_over_http(
         ),
         pytest.param(
             {"other": pb.ModelRepositoryParameter(bool_param=True)},
-            "'other' is not known: expected 'config' or",
+            "'other' is not known: expected 'config', 'file:",
             id="H4-other",
         ),
     ],
