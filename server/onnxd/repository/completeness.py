@@ -1,23 +1,20 @@
 """Which models are whole for certain, so that they need not settle: those whose manifests say so."""
 
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from onnxd.errors import LoadFailed
-from onnxd.repository.copying import Moved, hash_file, read_file
+from onnxd.repository.copying import Moved, hash_file
 from onnxd.repository.layout import ModelFiles
-from onnxd.repository.manifest import (
-    MAX_MANIFEST_BYTES,
-    Stated,
-    parse_manifest,
-    speaks_of,
-    stated,
-)
+from onnxd.repository.manifest import Stated, read_stated, stated
 from onnxd.repository.tree import FileStamp, Fingerprint
 
 MAX_HASHED_BYTES: Final = 256 * 2**20
 """Of one model. Hashing more takes longer than it takes to settle, and is done while it is copied anyway."""
+MAX_HASHING_S: Final = 1.0
+"""Of all models in one scan: many that come at once settle meanwhile."""
 
 Seen = tuple[ModelFiles, ModelFiles | None]
 """A model as it is, and as it was when it last settled."""
@@ -33,10 +30,12 @@ class Completeness:
     def __init__(self) -> None:
         self._before: dict[Path, tuple[FileStamp, str]] = {}
         self._now: dict[Path, tuple[FileStamp, str]] = {}
+        self._until_s = 0.0
 
     def of(self, models: Iterable[Seen]) -> frozenset[str]:
         """The names of those that are complete. Blocking; does not raise for what it finds."""
         self._now = {}
+        self._until_s = time.monotonic() + MAX_HASHING_S
         names = frozenset(model.name for model, known in models if self._is_complete(model, known))
         self._before = self._now
         return names
@@ -53,8 +52,8 @@ class Completeness:
         seen, part = _files(model, version), stated(model, version)
         if part is not None:
             try:
-                files = parse_manifest(read_file(part.path, part.stamp, MAX_MANIFEST_BYTES + 1), part.name)
-                if speaks_of(part, files):
+                files = read_stated(part)
+                if files is not None:
                     return self._as_stated(part, files)
             except (LoadFailed, Moved, OSError):
                 return False
@@ -73,7 +72,12 @@ class Completeness:
 
     def _hash(self, path: Path, stamp: FileStamp) -> str:
         before = self._before.get(path)
-        digest = before[1] if before is not None and before[0] == stamp else hash_file(path, stamp)
+        if before is not None and before[0] == stamp:
+            digest = before[1]
+        elif time.monotonic() < self._until_s:
+            digest = hash_file(path, stamp)
+        else:
+            return ""
         self._now[path] = stamp, digest
         return digest
 

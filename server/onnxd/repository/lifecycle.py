@@ -269,6 +269,8 @@ class Lifecycle:
         for name, wish in self._initial:
             try:
                 await self._fulfil(wish)
+            except Unsettled:
+                pass  # it changed while it was copied, and is tried again
             except ServerError as error:
                 self.failed_at_start[name] = error.message
             else:

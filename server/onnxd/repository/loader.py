@@ -17,6 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from onnxd.errors import LoadFailed
 from onnxd.protocol.load_parameters import LoadOverride
 from onnxd.repository.config import ModelConfig
@@ -28,7 +30,7 @@ from onnxd.repository.model_spec import merge, miscounted_labels
 from onnxd.repository.override import Override, read_override
 from onnxd.repository.padding_check import PADDING, padding_question, padding_warning
 from onnxd.repository.served import LoadReport, ServedVersion
-from onnxd.repository.store import SnapshotStore, StoredFiles
+from onnxd.repository.store import NoRoom, SnapshotStore, StoredFiles
 from onnxd.repository.warmup import UnfitSample, WarmupPlan, plan_warmup
 from onnxd.repository.warmup_runs import warm_up
 from onnxd.runtime.devices import cuda_devices
@@ -45,6 +47,8 @@ from onnxd.scheduler.single_flight import Spawn
 from onnxd.scheduler.submit import CountedInFront
 from onnxd.telemetry.statistics import ModelStatistics
 from onnxd.tensors import ModelSpec
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +120,20 @@ class Loader:
     async def store_version(
         self, files: ModelFiles, number: int, override: Override | None = None
     ) -> StoredFiles:
-        """A pinned copy of a version's files; `release` gives it back. Raises LoadFailed, Unsettled."""
+        """A pinned copy of a version's files; `release` gives it back. Raises LoadFailed, Unsettled.
+
+        If the disk is full, what the model could go back to makes room: the files come first.
+        """
         if override is not None and override.versions:
             what = f"version {number} of model '{files.name}'"
             return await asyncio.to_thread(self._store.put, what, override.versions[number])
-        return await asyncio.to_thread(self._store.take, files, number)
+        try:
+            return await asyncio.to_thread(self._store.take, files, number)
+        except NoRoom:
+            if not await asyncio.to_thread(self._store.give_up_previous, files.name):
+                raise
+            _log.warning("no room to keep what it served before", model=files.name)
+            return await asyncio.to_thread(self._store.take, files, number)
 
     async def hold_version(self, digest: str) -> StoredFiles:
         """Like `store_version`, of what a history names. Raises LoadFailed."""

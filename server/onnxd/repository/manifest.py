@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from onnxd.errors import LoadFailed
+from onnxd.repository.copying import read_file
 from onnxd.repository.document import FaultyDocument, shown
 from onnxd.repository.layout import CONFIG_FILE, TRITON_CONFIG_FILE, ModelFiles
 from onnxd.repository.tree import FileStamp, Fingerprint
@@ -84,7 +85,7 @@ class Stated:
 
 def stated(model: ModelFiles, version: int | None) -> Stated | None:
     """Where a manifest speaks of a version, or with None of the settings. None = none does, as far as can be
-    told without reading it: of a version in a model's manifest only `speaks_of` knows."""
+    told without reading it."""
     above = _manifest_in(model.settings)
     if version is None:
         if above is None:
@@ -119,9 +120,12 @@ def stated(model: ModelFiles, version: int | None) -> Stated | None:
     return None
 
 
-def speaks_of(part: Stated, files: Mapping[str, str]) -> bool:
-    """Whether the manifest has anything of this part: a model's manifest need not name every version."""
-    return not part.prefix or any(path.startswith(part.prefix) for path in files)
+def read_stated(part: Stated) -> dict[str, str] | None:
+    """All that the manifest has, digest by path; None if it has nothing of this part, as a model's manifest
+    need not name every version. Blocking. Raises LoadFailed, Moved, OSError."""
+    files = parse_manifest(read_file(part.path, part.stamp, MAX_MANIFEST_BYTES + 1), part.name)
+    spoken_of = not part.prefix or any(path.startswith(part.prefix) for path in files)
+    return files if spoken_of else None
 
 
 def without_manifest(files: Fingerprint) -> Fingerprint:

@@ -4,6 +4,7 @@ Models are run from here and never from the watched directory: ONNX Runtime maps
 so that truncating a watched file would end the process and rewriting it would change a model's answers.
 """
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -13,7 +14,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -28,25 +29,18 @@ from onnxd.repository.copying import (
     digest_of_copy,
     head,
     new_file,
-    read_file,
     write,
 )
 from onnxd.repository.history import History, read_histories, remove_history, write_history
 from onnxd.repository.layout import ModelFiles, read_settings, read_version
-from onnxd.repository.manifest import (
-    MAX_MANIFEST_BYTES,
-    Stated,
-    parse_manifest,
-    speaks_of,
-    stated,
-    without_manifest,
-)
+from onnxd.repository.manifest import Stated, read_stated, stated, without_manifest
 from onnxd.repository.tree import Fingerprint
 
 _SNAPSHOTS: Final = "snapshots"
 _HISTORY: Final = "history"
 _LOCK: Final = "server.lock"
 _PARTIAL: Final = ".partial-"
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _OURS: Final = re.compile(r"[0-9a-f]{64}|\.partial-.+")
 
 _log = structlog.get_logger(__name__)
@@ -54,6 +48,10 @@ _log = structlog.get_logger(__name__)
 
 class Unsettled(LoadFailed):
     """The files changed while they were read: no fault of the model's. A later scan has them whole."""
+
+
+class NoRoom(LoadFailed):
+    """The state directory's disk is full."""
 
 
 class StateDirectoryUnusable(OSError):
@@ -227,6 +225,14 @@ class SnapshotStore:
         if before is not None:
             self._remove_unused(before.digests)
 
+    def give_up_previous(self, model: str) -> bool:
+        """Make room: nothing is left to go back to. Whether there was anything."""
+        history = self._histories.get(model)
+        if history is None or history.previous is None:
+            return False
+        self.remember(model, replace(history, previous=None))
+        return True
+
     def forget(self, model: str) -> None:
         """The model is gone for good: so is what it served."""
         before = self._histories.pop(model, None)
@@ -273,18 +279,19 @@ class SnapshotStore:
     ) -> StoredFiles:
         partial: Path | None = None
         try:
-            named = _named_by(manifest) if manifest is not None else None
+            named = read_stated(manifest) if manifest is not None else None
             partial = self._partial()
             expected = without_manifest(seen)
-            hashes: dict[str, str] | None = None if named is None else {}
-            digest = copy_files(source, partial, expected, hashes)
+            hashes: dict[str, str] = {}
+            digest = copy_files(source, partial, expected, None if named is None else hashes)
             if look_again() != seen:
                 raise Unsettled(f"{what} changed while it was copied; it is loaded once it has settled")
-            if manifest is not None and named is not None and hashes is not None:
-                _compare(what, manifest, named, hashes)
+            difference = manifest.difference(named, hashes) if manifest and named is not None else ""
+            if difference:
+                raise LoadFailed(f"{what} cannot be loaded: {difference}")
             return self._keep(partial, digest, sum(stamp.size for stamp in expected))
         except CopyRefused as refusal:
-            raise LoadFailed(
+            raise (NoRoom if refusal.errno in _FULL else LoadFailed)(
                 f"{what} cannot be copied into the server's state directory: {refusal.strerror}; make room "
                 "there, or start the server with another --state-dir"
             ) from refusal
@@ -366,14 +373,3 @@ def _lock_or_raise(descriptor: int, state_dir: Path) -> None:
         ) from error
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-
-
-def _named_by(part: Stated) -> dict[str, str] | None:
-    """What a manifest names; None if it has nothing of this part. Raises LoadFailed, Moved, OSError."""
-    files = parse_manifest(read_file(part.path, part.stamp, MAX_MANIFEST_BYTES + 1), part.name)
-    return files if speaks_of(part, files) else None
-
-
-def _compare(what: str, part: Stated, named: Mapping[str, str], found: Mapping[str, str]) -> None:
-    if difference := part.difference(named, found):
-        raise LoadFailed(f"{what} cannot be loaded: {difference}")
