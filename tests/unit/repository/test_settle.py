@@ -243,3 +243,36 @@ def test_a_model_that_is_renamed_comes_and_goes(repository: Repository) -> None:
     seen = repository.has(1.5, "digits", "tongue")
 
     assert (list(seen.models), dict(seen.undecided)) == (["digits", "tongue"], {})
+
+
+def test_a_model_that_is_known_to_be_complete_need_not_settle() -> None:
+    settling = Settling(SETTLE_S, INTERVAL_S)
+    settling.feed(0.0, snapshot(), wall_ns=WALL_NS)
+    new, other = model_files("digits", "new"), model_files("language", "new")
+    assert settling.changing(7.0, snapshot([new, other]), wall_ns=WALL_NS) == [(new, None), (other, None)]
+
+    seen = settling.feed(7.0, snapshot([new, other]), wall_ns=WALL_NS, complete={"digits"})
+
+    assert (list(seen.models), list(seen.undecided)) == (["digits"], ["language"])
+    newer = model_files("digits", "newer")
+    assert settling.changing(7.1, snapshot([newer, other]), wall_ns=WALL_NS) == [(newer, new), (other, None)]
+    assert settling.changing(7.5, snapshot([new, other]), wall_ns=WALL_NS) == []
+
+
+def test_at_the_start_old_files_are_not_worth_looking_into() -> None:
+    settling = Settling(SETTLE_S, INTERVAL_S)
+    old, fresh = model_files("digits", newest_ns=OLD_NS), model_files("language", newest_ns=WALL_NS)
+    assert settling.changing(0.0, snapshot([old, fresh]), wall_ns=WALL_NS) == [(fresh, None)]
+
+
+@pytest.mark.parametrize("jump_ns", [-(10**18), 10**18], ids=["back", "forth"])
+def test_a_wall_clock_that_jumps_neither_hurries_nor_holds_up(jump_ns: int) -> None:
+    settling = Settling(SETTLE_S, INTERVAL_S)
+    settling.feed(0.0, snapshot([model_files("digits", "a")]), wall_ns=WALL_NS)
+
+    changed = snapshot([model_files("digits", "b", newest_ns=WALL_NS)])
+    early = settling.feed(1.0, changed, wall_ns=WALL_NS + jump_ns)
+    late = settling.feed(1.5, changed, wall_ns=WALL_NS - jump_ns)
+
+    assert list(early.undecided) == ["digits"]
+    assert list(late.models) == ["digits"]

@@ -1,5 +1,6 @@
 """Copies that outlive the versions that were loaded from them."""
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,9 @@ import pytest
 from onnxd.errors import LoadFailed
 from onnxd.repository.history import Generation, History
 from onnxd.repository.layout import ModelFiles, scan
-from onnxd.repository.store import SnapshotStore
+from onnxd.repository.loader import Loader
+from onnxd.repository.store import NoRoom, SnapshotStore
+from onnxd.runtime.trial import TrialRoom
 from tests.support.files import put
 
 
@@ -145,3 +148,32 @@ def test_a_history_that_cannot_be_written_holds_until_the_server_stops(model: Pa
         generation = serve(store, model)
         assert store.history("digits") == History(generation)
         store.release(store.hold(generation.settings))
+
+
+async def test_a_full_disk_gives_up_what_served_before_and_then_fails(
+    model: Path, store: SnapshotStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(model / "1/model.onnx", b"first")
+    first = serve(store, model)
+    put(model / "1/model.onnx", b"second")
+    second = serve(store, model)
+    put(model / "1/model.onnx", b"third")
+    written, room = os.write, True
+
+    def full(descriptor: int, data: memoryview) -> int:
+        """There is room for as long as the first copy is not there."""
+        nonlocal room
+        if not room or first.versions[1] in kept(tmp_path):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return written(descriptor, data)
+
+    monkeypatch.setattr(os, "write", full)
+    loader = Loader(store, TrialRoom(), threads=1)
+    third = await loader.store_version(seen(model), 1)
+    assert (third.path / "model.onnx").read_bytes() == b"third"
+    assert store.history("digits") == History(second)
+    put(model / "1/model.onnx", b"fourth")
+    room = False
+    with pytest.raises(NoRoom, match="No space left on device"):
+        await loader.store_version(seen(model), 1)
+    assert store.history("digits") == History(second)
