@@ -21,11 +21,11 @@ from onnxd.repository.watcher import WatchConfig
 from tests.support import graphs
 from tests.support.files import put
 from tests.support.graphs import add_one, row_constant, slow_always, two_inputs
+from tests.support.one_model import BATCHED, answer, scanned_again, until_answer
 from tests.support.server import ROOT, RunningServer, publish, running_server
 from tests.support.spies import count_sessions, count_trials
 from tests.support.until import until
 
-BATCHED: Final = "max_batch_size: 8\n"
 STEPS: Final = 20_000
 
 ROWS: Final[dict[str, tuple[str, ...]]] = {
@@ -136,19 +136,6 @@ async def server(repository: Path, tmp_path: Path) -> AsyncIterator[RunningServe
         yield running
 
 
-async def answer(server: RunningServer, model: str = "one") -> int:
-    request = InferRequest(model, {"x": np.zeros((1, 4), np.float32)})
-    response = await server.server.inference.infer(request)
-    return int(response.outputs["y"].flat[0])
-
-
-async def until_answer(server: RunningServer, expected: int) -> None:
-    async def answers() -> bool:
-        return await answer(server) == expected
-
-    await until(answers)
-
-
 @dataclass(slots=True)
 class Traffic:
     """What came of the requests so far."""
@@ -169,7 +156,7 @@ async def traffic(server: RunningServer, model: str = "one") -> AsyncIterator[Tr
 
     async def ask() -> None:
         while not over.is_set():
-            seen.answers.append(await answer(server, model))
+            seen.answers.append(await answer(server, model=model))
 
     async with asyncio.TaskGroup() as tasks:
         for _ in range(2):
@@ -177,14 +164,6 @@ async def traffic(server: RunningServer, model: str = "one") -> AsyncIterator[Tr
         yield seen
         await seen.more()
         over.set()
-
-
-async def scanned_again(server: RunningServer) -> None:
-    """What lies in the repository now has been looked at, and acted on."""
-    publish(server.repository, "marker", 1, add_one())
-    await server.ready("marker")
-    shutil.rmtree(server.repository / "marker")
-    await server.gone("marker")
 
 
 async def test_a_file_that_is_written_slowly_over_one_in_service_is_one_reload(

@@ -1,25 +1,33 @@
 """Going back to what served before, from the server's own copies."""
 
 import asyncio
+import contextlib
 import json
 import os
+import random
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from onnxd.errors import LoadFailed, ModelNotFound, PermissionDenied
-from onnxd.messages import InferRequest
 from onnxd.protocol.load_parameters import LoadOverride
 from onnxd.repository.catalog import ModelState
 from tests.support.graphs import identity, row_constant
+from tests.support.one_model import (
+    BATCHED,
+    answer,
+    reasons,
+    replaced,
+    rollback,
+    scanned_again,
+    until_answer,
+    until_served,
+)
 from tests.support.server import RunningServer, publish, running_server
 from tests.support.spies import count_trials
 from tests.support.until import until
-
-BATCHED = "max_batch_size: 8\n"
 
 
 @pytest.fixture
@@ -36,47 +44,8 @@ async def server(repository: Path, tmp_path: Path) -> AsyncIterator[RunningServe
         yield running
 
 
-async def answer(server: RunningServer, version: int | None = None) -> int:
-    request = InferRequest("one", {"x": np.zeros((1, 4), np.float32)}, model_version=version)
-    response = await server.server.inference.infer(request)
-    return int(response.outputs["y"].flat[0])
-
-
-async def until_answer(server: RunningServer, expected: int) -> None:
-    async def answers() -> bool:
-        return await answer(server) == expected
-
-    await until(answers)
-
-
-async def rollback(server: RunningServer) -> None:
-    await server.server.lifecycle.rollback("one")
-
-
-async def reasons(server: RunningServer) -> dict[int | None, tuple[ModelState | None, str]]:
-    return {
-        entry.version: (entry.state, entry.reason)
-        for entry in await server.server.lifecycle.index()
-        if entry.name == "one"
-    }
-
-
-async def scanned_again(server: RunningServer) -> None:
-    """What lies in the repository now has been looked at: a model that came after it serves."""
-    publish(server.repository, "marker", 1, identity())
-    await server.ready("marker")
-    shutil.rmtree(server.repository / "marker")
-    await server.gone("marker")
-
-
 def copies(tmp_path: Path) -> int:
     return len(list((tmp_path / "state" / "snapshots").iterdir()))
-
-
-async def replaced(server: RunningServer) -> None:
-    """One has become two under the same version, so that the repository no longer holds one."""
-    publish(server.repository, "one", 1, row_constant(2))
-    await until_answer(server, 2)
 
 
 async def test_what_was_overwritten_serves_again_without_its_files(server: RunningServer) -> None:
@@ -218,61 +187,6 @@ async def test_nothing_is_tried_again_that_has_served(
     assert len(trials) == 2
 
 
-async def test_a_rolled_back_model_is_so_after_a_restart(repository: Path, tmp_path: Path) -> None:
-    async with running_server(repository, tmp_path / "state") as server:
-        await replaced(server)
-        await rollback(server)
-    async with running_server(repository, tmp_path / "state") as server:
-        assert await answer(server) == 1
-        assert "rolled back to version 1" in (await reasons(server))[1][1]
-        await rollback(server)
-        assert await answer(server) == 2
-    async with running_server(repository, tmp_path / "state") as server:
-        assert await answer(server) == 2
-
-
-async def test_there_is_something_to_go_back_to_after_a_restart(repository: Path, tmp_path: Path) -> None:
-    async with running_server(repository, tmp_path / "state") as server:
-        await replaced(server)
-    async with running_server(repository, tmp_path / "state") as server:
-        assert await answer(server) == 2
-        await rollback(server)
-        assert await answer(server) == 1
-
-
-async def test_what_served_serves_after_a_restart_though_the_files_have_been_broken_meanwhile(
-    repository: Path, tmp_path: Path
-) -> None:
-    async with running_server(repository, tmp_path / "state") as server:
-        assert await answer(server) == 1
-    publish(repository, "one", 1, b"broken")
-    async with running_server(repository, tmp_path / "state") as server:
-        assert await answer(server) == 1
-        state, reason = (await reasons(server))[1]
-        assert state is ModelState.READY
-        assert reason.startswith("its files do not load, version 1 (")
-        publish(repository, "one", 1, row_constant(3))
-        await until_answer(server, 3)
-
-
-async def test_a_kept_copy_that_was_damaged_is_refused_and_what_serves_goes_on(
-    repository: Path, tmp_path: Path
-) -> None:
-    async with running_server(repository, tmp_path / "state") as server:
-        await replaced(server)
-        former = server.server.lifecycle._loader.store.history("one")
-        assert former is not None
-        assert former.previous is not None
-    graph = tmp_path / "state" / "snapshots" / former.previous.versions[1] / "model.onnx"
-    graph.chmod(0o600)
-    graph.write_bytes(b"damaged")
-    async with running_server(repository, tmp_path / "state") as server:
-        with pytest.raises(LoadFailed, match="the copy that was kept is gone or damaged"):
-            await rollback(server)
-        assert await answer(server) == 2
-        assert (await reasons(server))[1] == (ModelState.READY, "")
-
-
 async def test_no_more_than_two_sets_of_a_model_are_kept(server: RunningServer, tmp_path: Path) -> None:
     before = copies(tmp_path)
     for number in range(2, 7):
@@ -294,43 +208,6 @@ async def test_of_a_model_that_is_removed_nothing_is_kept(server: RunningServer,
     await server.ready("last")
     await server.gone("other")
     await until(lambda: copies(tmp_path) == 2)
-
-
-async def test_of_a_model_that_was_removed_while_the_server_was_down_nothing_is_kept(
-    repository: Path, tmp_path: Path
-) -> None:
-    async with running_server(repository, tmp_path / "state"):
-        pass
-    shutil.rmtree(repository / "one")
-    async with running_server(repository, tmp_path / "state"):
-        await until(lambda: not (tmp_path / "state" / "history" / "one.json").exists())
-
-
-async def test_while_the_repository_is_away_its_models_can_be_taken_back(
-    repository: Path, tmp_path: Path
-) -> None:
-    """At the start nobody knows what is in it, so nothing is concluded from it, then or later."""
-    async with running_server(repository, tmp_path / "state"):
-        pass
-    os.rename(repository, tmp_path / "away")
-    async with running_server(repository, tmp_path / "state") as server:
-        await rollback(server)
-        assert await answer(server) == 1
-        os.rename(tmp_path / "away", repository)
-        await server.ready("other")
-        assert await answer(server) == 1
-
-
-async def test_explicit_control_can_roll_back_what_was_not_loaded_yet(
-    repository: Path, tmp_path: Path
-) -> None:
-    async with running_server(repository, tmp_path / "state") as server:
-        await replaced(server)
-    async with running_server(repository, tmp_path / "state", model_control="explicit") as server:
-        await rollback(server)
-        assert await answer(server) == 2
-        await rollback(server)
-        assert await answer(server) == 1
 
 
 async def test_rolling_back_over_the_network_can_be_switched_off(repository: Path, tmp_path: Path) -> None:
@@ -355,3 +232,37 @@ async def test_no_request_fails_while_a_model_goes_back_and_forth(server: Runnin
             await rollback(server)
         over.set()
     assert answers == {1, 2}
+
+
+async def test_whatever_is_asked_at_once_it_serves_in_the_end_and_keeps_no_copy_too_many(
+    server: RunningServer, tmp_path: Path
+) -> None:
+    """Files that change, good ones and bad, under loads, unloads and rollbacks by several callers."""
+    chance = random.Random(4)
+    lifecycle = server.server.lifecycle
+
+    async def caller() -> None:
+        for _ in range(25):
+            ask = chance.choice([lifecycle.load, lifecycle.unload, lifecycle.rollback, lifecycle.rollback])
+            with contextlib.suppress(LoadFailed):
+                await ask("one")
+
+    async def publisher() -> None:
+        for number in range(2, 12):
+            graph = b"broken" if number % 4 == 0 else row_constant(number)
+            publish(server.repository, "one", 1, graph)
+            await scanned_again(server)
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(publisher())
+        for _ in range(4):
+            tasks.create_task(caller())
+    publish(server.repository, "one", 1, row_constant(99))
+    await until_served(server, 99)
+    store = lifecycle._loader.store
+    histories = [store.history(name) for name in store.remembered()]
+    named = {digest for history in histories if history is not None for digest in history.digests}
+    await until(lambda: set(os.listdir(tmp_path / "state" / "snapshots")) == named)
+    serving = server.server.inference.serving(None, None)
+    held = {served.identity.partition(":")[2]: 1 for served in serving}
+    await until(lambda: store._pins == held)  # once what served before is let go
