@@ -54,7 +54,7 @@ async def test_batching_settings_are_applied_to_what_serves(
     await until(lambda: delay(server) == 0.007)
     assert server.server.inference.served("m", 1) is served
     assert served.identity != before
-    assert served.batcher._policy == served.config.batching.policy()
+    assert served.batcher.policy == served.config.batching.policy()
     shown = served.triton_config().dynamic_batching
     assert (shown.max_queue_delay_microseconds, shown.default_queue_policy.max_queue_size) == (7000, 3)
     assert (sessions, trials) == ([], [])

@@ -81,6 +81,8 @@ class Batcher:
         self._pump_scheduled = False
         self._hold_timer: Timer | None = None
         self._all_idle: asyncio.Future[None] | None = None
+        self.policy = policy
+        """The one in force."""
         self._follow(policy)
 
     @property
@@ -136,6 +138,7 @@ class Batcher:
         self._deadlines.close()
 
     def _follow(self, policy: BatchPolicy) -> None:
+        self.policy = policy
         self._max_delay_s = policy.max_queue_delay
         self._preferred = frozenset(policy.preferred_sizes)
         self._order.kept = policy.preserve_ordering
