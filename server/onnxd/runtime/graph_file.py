@@ -6,23 +6,36 @@ ever, and the onnx package takes longer to import than a small model to load.
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     import onnx
 
 
 def read_graph(path: Path) -> onnx.ModelProto | None:
-    """The model without its external data. None for ONNX Runtime's own format, which it alone reads."""
+    """The model without its external data. None for what is no model, and for ONNX Runtime's own format.
+
+    Whatever the file's name, it is read as ONNX Runtime reads it: the name is the model's author's choice.
+    """
     import onnx
     from google.protobuf.message import DecodeError
 
-    try:
-        return onnx.load(str(path), load_external_data=False)
-    except DecodeError:
+    if path.stat().st_size == 0:
         return None
+    with (
+        path.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+        memoryview(mapped) as view,
+    ):
+        model = onnx.ModelProto()
+        try:
+            model.MergeFromString(cast(bytes, view))  # not copied: there may be two gigabytes of it
+        except DecodeError:
+            return None
+        return model
 
 
 def every_graph(model: onnx.ModelProto) -> Iterator[onnx.GraphProto]:

@@ -19,6 +19,7 @@ from onnxd.errors import LoadFailed, ServerError
 from onnxd.runtime import framing, ort_errors, trial_limits
 from onnxd.runtime.blank import Blank, WarmupRun
 from onnxd.runtime.examinations import EXAMINATIONS
+from onnxd.runtime.external_data import check_references
 from onnxd.runtime.memory import give_back, resident_bytes
 from onnxd.runtime.onnx_session import OnnxSession
 from onnxd.runtime.threads import cpu_budget
@@ -29,6 +30,7 @@ from onnxd.runtime.trial_messages import (
     request_from_json,
 )
 
+READING: Final = "looking for what it refers to"
 BUILDING: Final = "building the session"
 RUNNING: Final = "running the warm-up"
 
@@ -87,6 +89,8 @@ def _answer(document: dict[str, Any], built: _Built | None, send: Send) -> _Buil
     request = request_from_json(document)
     if built is None or built.request != _to_build(request):
         built = None  # two large sessions at once would not fit the limit
+        send({"phase": READING})
+        check_references(request.path)
         send({"phase": BUILDING})
         built = _build(request)
     report = TrialReport(built.session.graph, built.session.providers, (), _risen(built), built.load_s)
