@@ -13,7 +13,7 @@ import os
 import re
 import stat
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -119,10 +119,11 @@ def scan(roots: Sequence[Path]) -> RepositorySnapshot:
 
 def read_version(model_path: Path, number: int, *, flat: bool) -> tuple[Fingerprint, tuple[str, ...]]:
     """The fingerprint of one version's files as they are now, and the problems. Blocking; raises OSError."""
+    within = (model_path, model_path.parent)
     if flat:
-        return _flat_version(read_tree(model_path, deep=False))
-    tree = read_tree(model_path / str(number))
-    return tree.stamps, tree.problems
+        return _flat_version(read_tree(model_path, deep=False, within=within))
+    tree = read_tree(model_path / str(number), within=within)
+    return tree.stamps, (*tree.problems, *_stray(tree.strays))
 
 
 def read_settings(model_path: Path) -> Fingerprint:
@@ -186,19 +187,21 @@ def _scan_model(name: str, root: Path, directories: set[Directory]) -> ModelFile
     """None if it vanished meanwhile."""
     path = root / name
     try:
-        top = read_tree(path, deep=False)
+        top = read_tree(path, deep=False, within=(root,))
         directories |= top.directories
         numbers, warnings = _version_numbers(top.subdirectories)
         versions = {}
         newest_ns = top.newest_ns
         for number in numbers:
             try:
-                tree = read_tree(path / str(number))
+                tree = read_tree(path / str(number), within=(path, root))
             except (FileNotFoundError, NotADirectoryError):
                 continue
             directories |= tree.directories
             newest_ns = max(newest_ns, tree.newest_ns)
-            problems = tree.problems if tree.stamps else (*tree.problems, "its directory is empty")
+            problems = (*tree.problems, *_stray(tree.strays))
+            if not tree.stamps:
+                problems = (*problems, "its directory is empty")
             versions[number] = VersionFiles(number, path / str(number), False, tree.stamps, problems)
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -232,7 +235,18 @@ def _version_numbers(names: Iterable[str]) -> tuple[list[int], list[str]]:
 
 
 def _flat_version(top: Tree) -> tuple[Fingerprint, tuple[str, ...]]:
-    return tuple(stamp for stamp in top.stamps if stamp.path not in _CONFIG_FILES), top.problems
+    stamps = tuple(stamp for stamp in top.stamps if stamp.path not in _CONFIG_FILES)
+    strays = [path for path in top.strays if path not in _CONFIG_FILES]
+    return stamps, (*top.problems, *_stray(strays))
+
+
+def _stray(paths: Iterable[str]) -> Iterator[str]:
+    """A model that came with a link to a file elsewhere would serve that file as its weights."""
+    for path in paths:
+        yield (
+            f"{path!r} is a link to somewhere outside of the repository; copy what it leads to, or link the "
+            "model's or the version's whole directory"
+        )
 
 
 def _settings(top: Tree) -> Fingerprint:

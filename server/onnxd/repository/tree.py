@@ -4,7 +4,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fnmatch import translate
 from pathlib import Path
@@ -79,6 +79,8 @@ class Tree:
     """Entries that can be no part of a model: devices, pipes, sockets, links to nothing, too many files."""
     newest_ns: int
     """The latest change time of anything in it, by the wall clock of the file system."""
+    strays: tuple[str, ...] = ()
+    """Links that lead out of where they may."""
 
 
 def ignored(name: str) -> bool:
@@ -86,14 +88,16 @@ def ignored(name: str) -> bool:
     return _IGNORED_NAME.match(name) is not None
 
 
-def read_tree(top: Path, *, deep: bool = True) -> Tree:
+def read_tree(top: Path, *, deep: bool = True, within: Iterable[Path] = ()) -> Tree:
     """Stamp every regular file under `top`; with `deep` false only those directly in it. Blocking.
 
-    Links are followed, files are never opened. What vanishes while it is read is left out: the next scan
-    sees a difference. Raises OSError if the top is gone, or if anything cannot be read, in which case
-    nobody knows what is there and nothing may be concluded from it.
+    Links are followed, files are never opened. A link may lead to anything in the directory that `top` leads
+    to, and in those `within`; the others are strays, and a directory behind one is not read. What vanishes
+    while it is read is left out: the next scan sees a difference. Raises OSError if the top is gone, or if
+    anything cannot be read, in which case nobody knows what is there and nothing may be concluded from it.
     """
-    walk = _Walk(deep=deep)
+    homes = tuple(os.path.realpath(home) for home in (top, *within))
+    walk = _Walk(deep=deep, homes=homes)
     walk.directory(os.fspath(top), "", ())
     return Tree(
         stamps=tuple(sorted(walk.stamps)),
@@ -101,6 +105,7 @@ def read_tree(top: Path, *, deep: bool = True) -> Tree:
         subdirectories=tuple(sorted(walk.subdirectories)),
         problems=tuple(walk.problems),
         newest_ns=walk.newest_ns,
+        strays=tuple(walk.strays),
     )
 
 
@@ -120,6 +125,8 @@ def status_or_none(status: Callable[[], os.stat_result]) -> os.stat_result | Non
 @dataclass(slots=True)
 class _Walk:
     deep: bool
+    homes: tuple[str, ...]
+    strays: list[str] = field(default_factory=list)
     stamps: list[FileStamp] = field(default_factory=list)
     directories: set[Directory] = field(default_factory=set)
     subdirectories: list[str] = field(default_factory=list)
@@ -160,7 +167,7 @@ class _Walk:
     ) -> None:
         if len(above) == 1:
             self.subdirectories.append(entry.name)
-        if not self.deep:
+        if not self.deep or self._strays(entry, relative):
             return
         try:
             self.directory(entry.path, relative + "/", above)
@@ -178,6 +185,17 @@ class _Walk:
         self.stamps.append(FileStamp.of(relative, status))
         self.newest_ns = max(self.newest_ns, status.st_ctime_ns)
         if entry.is_symlink():
+            self._strays(entry, relative)
             home = os.path.dirname(os.path.realpath(entry.path))
             if (at := status_or_none(lambda: os.stat(home))) is not None:
                 self.directories.add(Directory(home, at.st_dev, at.st_ino))
+
+    def _strays(self, entry: os.DirEntry[str], relative: str) -> bool:
+        """Whether it is a link out of every home, by whole parts of the path: /models-2 is not in /models."""
+        if not entry.is_symlink():
+            return False
+        target = os.path.realpath(entry.path)
+        if any(os.path.commonpath((home, target)) == home for home in self.homes):
+            return False
+        self.strays.append(relative)
+        return True

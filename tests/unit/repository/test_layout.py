@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from onnxd.repository.layout import MAX_SETTINGS_FILE_BYTES, ModelFiles, scan
+from onnxd.repository.layout import MAX_SETTINGS_FILE_BYTES, ModelFiles, read_version, scan
 
 
 def put(path: Path, content: bytes = b"model") -> Path:
@@ -288,6 +288,55 @@ def test_a_link_to_nothing_is_a_problem_of_its_version(root: Path) -> None:
         "'itself' is a link to nothing",
         "'model.onnx' is a link to nothing",
     )
+
+
+def test_a_link_in_a_version_to_outside_of_the_repository_is_a_problem_of_it(
+    root: Path, tmp_path: Path
+) -> None:
+    put(tmp_path / "secrets/key")
+    put(tmp_path / "models-2/weights.bin")
+    put(root / "digits/1/model.onnx")
+    (root / "digits/1/a.bin").symlink_to(tmp_path / "secrets/key")
+    (root / "digits/1/b").symlink_to("../../../secrets")
+    (root / "digits/1/c.bin").symlink_to(tmp_path / "models-2/weights.bin")
+
+    version = only(root).versions[1]
+
+    assert [problem.partition(";")[0] for problem in version.problems] == [
+        f"'{name}' is a link to somewhere outside of the repository" for name in ("a.bin", "b", "c.bin")
+    ]
+    assert [stamp.path for stamp in version.fingerprint] == ["a.bin", "c.bin", "model.onnx"]
+    assert read_version(root / "digits", 1, flat=False) == (version.fingerprint, version.problems)
+
+
+def test_a_link_beside_a_flat_model_to_outside_of_the_repository_is_a_problem_too(
+    root: Path, tmp_path: Path
+) -> None:
+    put(tmp_path / "secrets/key")
+    put(tmp_path / "shared/config.yaml")
+    put(root / "digits/model.onnx")
+    (root / "digits/weights.bin").symlink_to(tmp_path / "secrets/key")
+    (root / "digits/config.yaml").symlink_to(tmp_path / "shared/config.yaml")
+
+    assert len(only(root).versions[1].problems) == 1
+    assert "'weights.bin' is a link" in only(root).versions[1].problems[0]
+
+
+def test_links_within_the_repository_and_whole_directories_elsewhere_are_followed(
+    root: Path, tmp_path: Path
+) -> None:
+    put(root / "shared/1/weights.bin")
+    put(tmp_path / "elsewhere/two/weights.bin")
+    put(tmp_path / "elsewhere/three/1/model.onnx")
+    put(root / "digits/1/model.onnx")
+    (root / "digits/1/weights.bin").symlink_to("../../shared/1/weights.bin")
+    (tmp_path / "elsewhere/two/model.onnx").symlink_to("weights.bin")
+    (root / "digits/2").symlink_to(tmp_path / "elsewhere/two")
+    (root / "three").symlink_to(tmp_path / "elsewhere/three")
+
+    models = scan([root]).models
+
+    assert [version.problems for model in models.values() for version in model.versions.values()] == [()] * 4
 
 
 def test_a_link_back_to_a_directory_above_ends(root: Path) -> None:
