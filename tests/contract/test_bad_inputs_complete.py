@@ -11,6 +11,7 @@ from tests.support.server import ROOT
 
 FOLDERS: Final = (
     "tests/contract",
+    "tests/lifecycle",
     "tests/unit/grpc_frontend",
     "tests/unit/protocol",
     "tests/unit/security",
@@ -31,6 +32,7 @@ BAD_INPUTS: Final = {
     # Not yet: E9 (a run that kills its process), E11 to E13, E15 (memory).
     "shapes and semantics": numbered("E", *range(1, 8), 10, 14),
     "load and unload": numbered("H", *range(1, 12)),
+    "model files and configs": numbered("I", *range(1, 13), *range(14, 19), 20, 21, 22),
     "settings": numbered("K", 1, 2, 4) | {"W12"},
     "faults under load": {"S3"},
     "shared memory": numbered("F", *range(1, 11), *range(12, 16)),
@@ -65,8 +67,9 @@ def test_a_test_stands_for_the_row_that_its_name_begins_with() -> None:
         "test_x[row-21-batch]",
         "test_A12_chunks",
         "test_row_43_queue",
+        "test_x[I6-nodes]",
     ]
-    assert list(rows(names)) == ["C8", "H7", "21", "A12", "43"]
+    assert list(rows(names)) == ["C8", "H7", "21", "A12", "43", "I6"]
 
 
 def test_other_names_stand_for_nothing() -> None:

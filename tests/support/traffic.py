@@ -1,8 +1,9 @@
 """Steady traffic over both protocols to a model that answers with its own number, and what came of it."""
 
 import asyncio
+import itertools
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -40,25 +41,40 @@ class Window:
     """The last one published."""
 
 
-async def drive(http: str, grpc: str, model: str, window: Window, stop: Callable[[Outcome], bool]) -> Outcome:
-    """Send requests over all connections until `stop` says so."""
+async def drive(
+    http: str,
+    grpc: str,
+    model: str | Sequence[str],
+    window: Window,
+    stop: Callable[[Outcome], bool],
+    *,
+    connections: int = CONNECTIONS,
+    pause_s: float = 0.0,
+) -> Outcome:
+    """Send requests over all connections until `stop` says so. Of several models, each is asked in turn.
+
+    `pause_s`: after each answer, so that the load leaves something to whatever else is tested.
+    """
     outcome = Outcome()
+    models = itertools.cycle([model] if isinstance(model, str) else model)
     async with AsyncExitStack() as resources, asyncio.TaskGroup() as tasks:
-        for _ in range(CONNECTIONS // 2):
+        for _ in range(connections // 2):
             connector = aiohttp.TCPConnector(limit=1)
             session = await resources.enter_async_context(aiohttp.ClientSession(connector=connector))
-            tasks.create_task(_repeat(_http(session, http, model), window, outcome, stop))
+            tasks.create_task(_repeat(_http(session, http, models), window, outcome, stop, pause_s))
             client = await resources.enter_async_context(
                 triton.InferenceServerClient(grpc, channel_args=[("grpc.use_local_subchannel_pool", 1)])
             )
-            tasks.create_task(_repeat(_grpc(client, model), window, outcome, stop))
+            tasks.create_task(_repeat(_grpc(client, models), window, outcome, stop, pause_s))
     return outcome
 
 
 async def _repeat(
-    ask: Callable[[], Any], window: Window, outcome: Outcome, stop: Callable[[Outcome], bool]
+    ask: Callable[[], Any], window: Window, outcome: Outcome, stop: Callable[[Outcome], bool], pause_s: float
 ) -> None:
     while not stop(outcome):
+        if pause_s:
+            await asyncio.sleep(pause_s)
         oldest = window.oldest()
         try:
             values = await ask()
@@ -74,7 +90,7 @@ async def _repeat(
             outcome.stale += 1
 
 
-def _http(session: aiohttp.ClientSession, url: str, model: str) -> Callable[[], Any]:
+def _http(session: aiohttp.ClientSession, url: str, models: Iterator[str]) -> Callable[[], Any]:
     head = (
         b'{"inputs":[{"name":"x","shape":[2,4],"datatype":"FP32","parameters":{"binary_data_size":32}}],'
         b'"parameters":{"binary_data_output":true}}'
@@ -83,7 +99,9 @@ def _http(session: aiohttp.ClientSession, url: str, model: str) -> Callable[[], 
     headers = {"Inference-Header-Content-Length": str(len(head))}
 
     async def ask() -> Any:
-        async with session.post(f"{url}/v2/models/{model}/infer", data=body, headers=headers) as answer:
+        async with session.post(
+            f"{url}/v2/models/{next(models)}/infer", data=body, headers=headers
+        ) as answer:
             data = await answer.read()
             if answer.status != 200:
                 raise RuntimeError(f"{answer.status} {data.decode()}")
@@ -92,11 +110,11 @@ def _http(session: aiohttp.ClientSession, url: str, model: str) -> Callable[[], 
     return ask
 
 
-def _grpc(client: triton.InferenceServerClient, model: str) -> Callable[[], Any]:
+def _grpc(client: triton.InferenceServerClient, models: Iterator[str]) -> Callable[[], Any]:
     tensor = triton.InferInput("x", [2, 4], "FP32")
     tensor.set_data_from_numpy(_ROWS)
 
     async def ask() -> Any:
-        return (await client.infer(model, [tensor])).as_numpy("y")
+        return (await client.infer(next(models), [tensor])).as_numpy("y")
 
     return ask

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from onnxd.errors import LoadFailed
 from onnxd.runtime.graph_file import read_graph
+from onnxd.runtime.ort_errors import UNPARSABLE
 from onnxd.runtime.tensor_bits import bits_of
 
 if TYPE_CHECKING:
@@ -41,9 +42,6 @@ _DRIVE: Final = re.compile(r"[A-Za-z]:")
 _IN_MEMORY: Final = re.compile(r"_ORT_.*MEM_ADDR_")
 """ONNX Runtime's marker of a tensor at an address in its own memory, given as the offset."""
 _KEYS: Final = frozenset({"location", "offset", "length", "checksum"})
-_UNPARSABLE: Final = (
-    "is not an ONNX model, only a part of one, or nested too deep for one: it cannot be parsed"
-)
 
 
 class _Refused(Exception):
@@ -60,7 +58,7 @@ def check_references(path: Path, *, max_total_bytes: int = MAX_TOTAL_BYTES) -> N
         return
     model = read_graph(path)
     if model is None:
-        raise LoadFailed(f"{path.name} {_UNPARSABLE}")
+        raise LoadFailed(f"{path.name} {UNPARSABLE}")
     total, faults = _check_all(model, path.parent)
     if total > max_total_bytes:
         faults.append(

@@ -11,6 +11,7 @@ from typing import Final
 from onnxd.errors import ExecutionFailed, LoadFailed, ModelUnavailable, ServerError, TensorMismatch
 
 MAX_TEXT_CHARACTERS: Final = 600
+UNPARSABLE: Final = "is not an ONNX model, only a part of one, or nested too deep: it cannot be parsed"
 
 _OUT_OF_MEMORY: Final = (
     "Failed to allocate memory",
@@ -77,7 +78,7 @@ def load_failure(error: Exception, path: Path) -> LoadFailed:
         return LoadFailed(f"{path.name}: not enough memory to build the session")
     text = str(error)
     if "INVALID_PROTOBUF" in text:
-        return LoadFailed(f"{path.name} is not an ONNX model, or only a part of one: it cannot be parsed")
+        return LoadFailed(f"{path.name} {UNPARSABLE}")
     return LoadFailed(f"{path.name}: {tidy(text, path.parent)}")
 
 
