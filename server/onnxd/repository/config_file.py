@@ -1,19 +1,32 @@
 """Reading a model's config.yaml: every fault of the file in one error, with line and column."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from onnxd.errors import LoadFailed
 from onnxd.repository.config import ModelConfig
 from onnxd.repository.config_rules import contradictions
-from onnxd.repository.document import Document, Fault, FaultyDocument, Loc, path_text
-from onnxd.repository.typed_document import DocumentType, within
+from onnxd.repository.document import Document, Fault, FaultyConfig, FaultyDocument, Loc, path_text
+from onnxd.repository.fault_codes import Code
+from onnxd.repository.mends import Mend
+from onnxd.repository.typed_document import Decoded, DocumentType, within
 from onnxd.repository.yaml_document import MAX_BYTES, parse_document
 from onnxd_protos import model_config_pb2 as config_pb
 
 CONFIG_FILE_NAME: Final = "config.yaml"
+
+
+class Problem(NamedTuple):
+    """What is wrong with a config, as far as Document.fault wants to know."""
+
+    loc: Loc
+    text: str
+    code: Code = Code.DISAGREEMENT
+    mend: Mend = ()
+    graph: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +40,14 @@ class LoadedConfig:
     stated: config_pb.ModelConfig | None = field(default=None, compare=False)
     """What was read, where it was Triton's form; never changed."""
 
-    def failure(self, problems: list[tuple[Loc, str]]) -> LoadFailed:
+    def failure(self, problems: Sequence[tuple[Loc, str] | Problem]) -> FaultyConfig:
         """The error that lists problems, each at its place in the file."""
-        if not self.document.nodes:  # there is no file, so there are no lines
-            return LoadFailed("\n".join(text for _, text in problems))
-        return LoadFailed(self.document.render(self.document.fault(*problem) for problem in problems))
+        document = self.document
+        if document.nodes:
+            return faulty(document, [document.fault(*problem) for problem in problems])
+        # There is no file, so there are no lines.
+        faults = [document.fault(*problem) for problem in problems]
+        return FaultyConfig("\n".join(fault.text for fault in faults), "", tuple(faults))
 
     def name(self, key: str) -> str:
         """What the file calls a key of config.yaml."""
@@ -63,19 +79,24 @@ def parse_model_config(data: bytes, source: str = CONFIG_FILE_NAME) -> LoadedCon
     try:
         document = parse_document(data, source)
     except FaultyDocument as error:
-        raise LoadFailed(str(error)) from error
+        raise FaultyConfig(str(error), source, error.faults) from error
     return LoadedConfig(decode(document), document)
 
 
 def decode(document: Document) -> ModelConfig:
     """The config that a document in config.yaml's form holds. Raises LoadFailed with every fault."""
     decoded = document_type().decode(document)
-    faults = list(decoded.faults)
-    if decoded.value is not None:
-        faults += _contradicting(decoded.value, document, decoded.dropped)
-        if not faults:
-            return decoded.value
-    raise LoadFailed(document.render(faults))
+    faults = [*decoded.faults, *contradicting(decoded, document)]
+    if decoded.value is not None and not faults:
+        return decoded.value
+    raise faulty(document, faults)
+
+
+def faulty(document: Document, faults: Iterable[Fault]) -> FaultyConfig:
+    """The error that lists these faults of a document."""
+    ordered = sorted(faults, key=lambda fault: fault.position)
+    written = tuple(replace(fault, loc=document.written(fault.loc)) for fault in ordered)
+    return FaultyConfig(document.render(ordered), document.source, written)
 
 
 @cache
@@ -84,10 +105,12 @@ def document_type() -> DocumentType[ModelConfig]:
     return DocumentType(ModelConfig)
 
 
-def _contradicting(config: ModelConfig, document: Document, dropped: frozenset[Loc]) -> list[Fault]:
+def contradicting(decoded: Decoded[ModelConfig], document: Document) -> list[Fault]:
     """The contradictions between keys, but for those with a key that is faulty anyway."""
+    if decoded.value is None:
+        return []
     return [
-        document.fault(found.loc, found.text)
-        for found in contradictions(config)
-        if not within(found.other, dropped)
+        document.fault(found.loc, found.text, found.code, found.mend)
+        for found in contradictions(decoded.value)
+        if not within(found.other, decoded.dropped)
     ]

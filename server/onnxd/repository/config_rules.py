@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from onnxd.protocol.reshape import reshape_problem
 from onnxd.repository.config import BatchingSection, InputConfig, ModelConfig, OutputConfig, provider_name
 from onnxd.repository.document import Loc
+from onnxd.repository.fault_codes import Code
+from onnxd.repository.mends import Mend, Remove, Replace, meant
 from onnxd.repository.shape_rules import shape_contradictions
 from onnxd.scheduler.queue_policy import QueuePolicy
 
@@ -18,6 +20,8 @@ class Contradiction:
     text: str
     other: Loc
     """The place that it contradicts: unknown when that one is faulty itself."""
+    code: Code = Code.CONTRADICTION
+    mend: Mend = ()
 
 
 def contradictions(config: ModelConfig) -> Iterator[Contradiction]:
@@ -39,7 +43,7 @@ def _batching(config: ModelConfig) -> Iterator[Contradiction]:
     rows = ("max_batch_size",)
     if config.batching.max_queue_delay > 0 and not config.batches:
         text = "needs a max_batch_size of at least 1: without batches there is nothing to wait for"
-        yield Contradiction(("batching", "max_queue_delay"), text, rows)
+        yield Contradiction(("batching", "max_queue_delay"), text, rows, Code.NEEDS_BATCHES)
     elif config.batching.max_queue_delay > 0 and not config.batching.dynamic:
         text = "needs batching.dynamic: when each request runs alone there is nothing to wait for"
         yield Contradiction(("batching", "max_queue_delay"), text, ("batching", "dynamic"))
@@ -105,7 +109,7 @@ def _warmup(config: ModelConfig) -> Iterator[Contradiction]:
     sizes = config.warmup.batch_sizes or ()
     if sizes and not config.batches:
         text = "needs a max_batch_size of at least 1: this model does not batch"
-        yield Contradiction(("warmup", "batch_sizes"), text, rows)
+        yield Contradiction(("warmup", "batch_sizes"), text, rows, Code.NEEDS_BATCHES)
         return
     for index, size in enumerate(sizes):
         if size > (config.max_batch_size or 0):
@@ -120,9 +124,9 @@ def _reshapes(key: str, tensors: Sequence[InputConfig | OutputConfig]) -> Iterat
         loc = (key, index, "reshape")
         if tensor.shape is None:
             text = "needs shape: state the shape that clients see, which this one is made of"
-            yield Contradiction(loc, text, (key,))
+            yield Contradiction(loc, text, (key,), Code.RESHAPE)
         elif problem := reshape_problem(tensor.shape, tensor.reshape):
-            yield Contradiction(loc, problem, (key,))
+            yield Contradiction(loc, problem, (key,), Code.RESHAPE)
 
 
 def _names(key: str, names: list[str]) -> Iterator[Contradiction]:
@@ -131,25 +135,35 @@ def _names(key: str, names: list[str]) -> Iterator[Contradiction]:
         before = first.setdefault(name, index)
         if before != index:
             text = f"{name} is listed twice, first as {key}[{before}]"
-            yield Contradiction((key, index, "name"), text, (key,))
+            yield Contradiction((key, index, "name"), text, (key,), Code.LISTED_TWICE)
 
 
 def _providers(config: ModelConfig) -> Iterator[Contradiction]:
     names = [provider_name(entry) for entry in config.providers]
     for index, name in enumerate(names):
         if name in names[:index]:
-            yield Contradiction(("providers", index), f"{name} is listed twice", ("providers",))
+            again = config.providers[index] == config.providers[names.index(name)]
+            mend: Mend = (Remove(("providers", index)),) if again else ()
+            text = f"{name} is listed twice"
+            yield Contradiction(("providers", index), text, ("providers",), Code.LISTED_TWICE, mend)
     required = config.require_provider
     if required is not None and required not in names:
         text = f"{required} is not among providers ({', '.join(names)}); list it there too"
-        yield Contradiction(("require_provider",), text, ("providers",))
+        near = meant(required, names)
+        yield Contradiction(
+            ("require_provider",),
+            text,
+            ("providers",),
+            Code.NOT_AMONG_PROVIDERS,
+            (Replace(("require_provider",), near),) if near else (),
+        )
 
 
 def _split_large(config: ModelConfig) -> Iterator[Contradiction]:
     at = ("batching", "split_large")
     if config.batching.split_large and not config.batches:
         text = "needs a max_batch_size of at least 1: without it a request has no rows to be split by"
-        yield Contradiction(at, text, ("max_batch_size",))
+        yield Contradiction(at, text, ("max_batch_size",), Code.NEEDS_BATCHES)
     elif config.batching.split_large and not config.batching.dynamic:
         text = "needs batching.dynamic: where rows influence each other, parts have other answers"
         yield Contradiction(at, text, ("batching", "dynamic"))

@@ -1,8 +1,12 @@
 """A configuration file as plain values that know their line and column, and the faults found in it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
+
+from onnxd.errors import LoadFailed
+from onnxd.repository.fault_codes import Code
+from onnxd.repository.mends import Mend
 
 Loc = tuple[str | int, ...]
 """Where in a document: keys and list indexes, from the root. () is the whole document."""
@@ -26,6 +30,11 @@ class Fault:
     position: Position
     loc: Loc
     text: str
+    code: Code = Code.VALUE
+    mend: Mend = ()
+    """How the file is mended, if there is no doubt about it."""
+    graph: str = ""
+    """What the graph says of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +70,17 @@ class Document:
                 return node.start if key and length == len(loc) else node.value
         return Position(1, 1)
 
-    def fault(self, loc: Loc, text: str, *, key: bool = False) -> Fault:
-        return Fault(self.position(loc, key=key), loc, text)
+    def fault(
+        self,
+        loc: Loc,
+        text: str,
+        code: Code = Code.VALUE,
+        mend: Mend = (),
+        graph: str = "",
+        *,
+        key: bool = False,
+    ) -> Fault:
+        return Fault(self.position(loc, key=key), loc, text, code, mend, graph)
 
     def written(self, loc: Loc) -> Loc:
         """A place by the names that the source has for it."""
@@ -73,13 +91,26 @@ class Document:
 
     def render(self, faults: Iterable[Fault]) -> str:
         """As `render`, in the source's own terms."""
-        return render(
-            self.source, [Fault(fault.position, self.written(fault.loc), fault.text) for fault in faults]
-        )
+        return render(self.source, [replace(fault, loc=self.written(fault.loc)) for fault in faults])
 
 
 class FaultyDocument(ValueError):
     """Not readable as the document it should be. The text has one line for each fault, in their order."""
+
+    def __init__(self, text: str, faults: tuple[Fault, ...] = ()) -> None:
+        super().__init__(text)
+        self.faults = faults
+
+
+class FaultyConfig(LoadFailed):
+    """A model that did not load because of its config. The message has one line for each fault."""
+
+    def __init__(self, message: str, source: str, faults: tuple[Fault, ...]) -> None:
+        super().__init__(message)
+        self.source = source
+        """The config's file name."""
+        self.faults = faults
+        """In the file's terms, sorted by position."""
 
 
 def shown(text: str, limit: int = 60) -> str:

@@ -23,7 +23,8 @@ from onnxd.errors import LoadFailed
 from onnxd.protocol.load_parameters import LoadOverride
 from onnxd.repository.config import ModelConfig
 from onnxd.repository.config_choice import read_config
-from onnxd.repository.config_file import LoadedConfig
+from onnxd.repository.config_file import LoadedConfig, Problem
+from onnxd.repository.fault_codes import Code
 from onnxd.repository.golden import golden_examination
 from onnxd.repository.layout import ModelFiles
 from onnxd.repository.model_spec import merge, miscounted_labels
@@ -151,7 +152,7 @@ class Loader:
         try:
             plan = plan_warmup(spec, settings.config.warmup)
         except UnfitSample as unfit:
-            raise settings.loaded.failure([(unfit.loc, unfit.text)]) from unfit
+            raise settings.loaded.failure([Problem(unfit.loc, unfit.text, Code.WARMUP)]) from unfit
         if plan.guessed:
             plan = replace(plan, runs=(), counts=())
         examinations = {**golden_examination(spec, stored.path)}

@@ -7,8 +7,10 @@ from types import MappingProxyType
 
 from onnxd.repository.axis_rules import axes_of, axis_problems, with_axes
 from onnxd.repository.config import InputConfig, OutputConfig
-from onnxd.repository.config_file import LoadedConfig
+from onnxd.repository.config_file import LoadedConfig, Problem
 from onnxd.repository.document import Loc, shown
+from onnxd.repository.fault_codes import Code
+from onnxd.repository.mends import Mend, Remove, Replace, meant
 from onnxd.repository.ragged_rules import batch_inputs_of, ragged_problems
 from onnxd.runtime.graph import GraphSpec, GraphTensor
 from onnxd.tensors import Datatype, ModelSpec, TensorSpec
@@ -56,7 +58,7 @@ class _Merger:
     """Collects problems on the way, so that all are reported at once."""
 
     def __init__(self, loaded: LoadedConfig, graph: GraphSpec, labels: Mapping[str, Sequence[str]]) -> None:
-        self.problems: list[tuple[Loc, str]] = []
+        self.problems: list[tuple[Loc, str] | Problem] = []
         self._config = loaded.config
         self._source = loaded.document.source
         self._strict_labels = loaded.stated is None
@@ -82,7 +84,9 @@ class _Merger:
                 text = (
                     f"the graph has no default for the input '{shown(name)}', so clients must always send it"
                 )
-                self.problems.append((("inputs", index or 0, "optional"), text))
+                loc: Loc = ("inputs", index or 0, "optional")
+                said = f"'{shown(name)}' is a required input"
+                self.problems.append(Problem(loc, text, Code.NO_DEFAULT, (Remove(loc),), said))
             yield self._spec("inputs", index, entry, tensor, optional=name in masks)
         for name, (index, entry) in listed.items():
             if name in optional:
@@ -119,9 +123,10 @@ class _Merger:
         what = f"{key.removesuffix('s')} '{shown(tensor.name)}'"
         if entry.datatype is not None and entry.datatype is not tensor.datatype:
             text = f"{self._source} says {entry.datatype.value}, the graph says {tensor.datatype.value}"
-            self.problems.append(
-                ((*loc, "datatype"), f"{text} for {what}; state the graph's, or leave it out")
-            )
+            text = f"{text} for {what}; state the graph's, or leave it out"
+            at = (*loc, "datatype")
+            mend = (Replace(at, tensor.datatype.value),)
+            self.problems.append(Problem(at, text, Code.DATATYPE, mend, _declared(what, tensor)))
         if isinstance(entry, InputConfig) and entry.ragged:
             return TensorSpec(tensor.name, tensor.datatype, entry.shape or (), optional=optional, ragged=True)
         if isinstance(entry, OutputConfig) and entry.scatter is not None:
@@ -153,18 +158,22 @@ class _Merger:
                 text = (
                     f"the graph does not say how many dimensions {what} has; state its shape under {loc[0]}"
                 )
-                self.problems.append((loc[:-1], text))
+                said = f"{what}: {tensor.datatype.value}, dimensions unknown"
+                self.problems.append(Problem(loc[:-1], text, Code.RANK_UNKNOWN, (), said))
             return stated or ()
         shape = tensor.shape
         if self._config.batches:
             if not shape or shape[0] != -1:
-                self.problems.append((("max_batch_size",), _cannot_batch(what, shape)))
+                at = ("max_batch_size",)
+                text, said = _cannot_batch(what, shape), _declared(what, tensor)
+                self.problems.append(Problem(at, text, Code.CANNOT_BATCH, (Remove(at),), said))
                 return shape
             shape = shape[1:]
         if stated is None:
             return shape
         if len(stated) != len(shape) or not all(map(_narrows, stated, shape)):
-            self.problems.append((loc, self._shape_text(what, stated, shape, tensor.shape)))
+            text, said = self._shape_text(what, stated, shape, tensor.shape), _declared(what, tensor)
+            self.problems.append(Problem(loc, text, Code.SHAPE, _mended_shape(loc, stated, shape), said))
         return stated
 
     def _shape_text(
@@ -183,19 +192,27 @@ class _Merger:
 
     def _unknown(self, key: str, index: int, name: str, known: list[str]) -> None:
         text = f"the graph has no {key.removesuffix('s')} '{shown(name)}'; it has {_listed(known)}"
-        self.problems.append(((key, index, "name"), text))
+        at = (key, index, "name")
+        listed = self._config.inputs if key == "inputs" else self._config.outputs
+        free = [each for each in known if each not in {entry.name for entry in listed}]
+        near = meant(name, free) or (known[0] if len(known) == len(listed) == 1 else None)
+        said = f"{key}: {_listed(known)}"
+        self.problems.append(
+            Problem(at, text, Code.NO_SUCH_TENSOR, (Replace(at, near),) if near else (), said)
+        )
 
     def _check_labels(self, index: int, file: str, lines: tuple[str, ...], spec: TensorSpec) -> None:
         loc = ("outputs", index, "labels")
         what = f"output '{shown(spec.name)}'"
         if spec.datatype in (Datatype.BYTES, Datatype.BOOL):
-            self.problems.append(
-                (loc, f"{what} is {spec.datatype.value}: only numbers can be ranked and labelled")
-            )
+            text = f"{what} is {spec.datatype.value}: only numbers can be ranked and labelled"
+            self.problems.append(Problem(loc, text, Code.NO_LABELS))
         elif not spec.shape:
-            self.problems.append((loc, f"{what} has no dimension of classes to be labelled"))
+            text = f"{what} has no dimension of classes to be labelled"
+            self.problems.append(Problem(loc, text, Code.NO_LABELS))
         elif self._strict_labels and (text := miscounted_labels(spec, len(lines))):
-            self.problems.append((loc, f"{file} has {text}; write one label a line"))
+            text = f"{file} has {text}; write one label a line"
+            self.problems.append(Problem(loc, text, Code.LABELS_COUNT))
 
 
 def miscounted_labels(output: TensorSpec, lines: int) -> str:
@@ -204,6 +221,21 @@ def miscounted_labels(output: TensorSpec, lines: int) -> str:
     if classes in (-1, lines) or math.prod(output.shape) == lines:
         return ""
     return f"{_count(lines, 'line')}, but output '{shown(output.name)}' has {classes} classes"
+
+
+def _declared(what: str, tensor: GraphTensor) -> str:
+    """What the graph says of it, batch dimension included."""
+    return f"{what}: {tensor.datatype.value} {list(tensor.shape)}"
+
+
+def _mended_shape(loc: Loc, stated: tuple[int, ...], shape: tuple[int, ...]) -> Mend:
+    """The graph's, with what the config may narrow and does."""
+    if len(stated) == len(shape):
+        pairs = enumerate(zip(stated, shape, strict=True))
+        return tuple(Replace((*loc, at), size) for at, (want, size) in pairs if not _narrows(want, size))
+    if len(stated) == len(shape) + 1 and all(map(_narrows, stated[1:], shape)):
+        return (Remove((*loc, 0)),)
+    return (Replace(loc, list(shape)),)
 
 
 def _narrows(stated: int, graph: int) -> bool:

@@ -16,6 +16,8 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from onnxd.repository.document import Document, Fault, Loc, shown
+from onnxd.repository.fault_codes import Code
+from onnxd.repository.mends import Mend, Quote, Rename, Replace, meant
 
 T = TypeVar("T")
 
@@ -96,11 +98,13 @@ class DocumentType(Generic[T]):
         for error in errors:
             loc: Loc = tuple(error["loc"])
             if loc[-1:] == ("[key]",):
-                yield document.fault(loc[:-1], str(error.get("ctx", {}).get("error", error["msg"])), key=True)
+                text = str(error.get("ctx", {}).get("error", error["msg"]))
+                yield document.fault(loc[:-1], text, Code.UNKNOWN_KEY, self._renamed(loc[:-1]), key=True)
             elif error["type"] in _UNKNOWN_KEY:
-                yield document.fault(loc, self._unknown_key(loc), key=True)
+                text = self._unknown_key(loc)
+                yield document.fault(loc, text, Code.UNKNOWN_KEY, self._renamed(loc, document), key=True)
             elif error["type"] in _MISSING_KEY:
-                yield document.fault(loc, "this key is missing")
+                yield document.fault(loc, "this key is missing", Code.MISSING_KEY)
             elif loc in opaque:
                 continue
             elif error["type"] == "too_short" and any(_is_inside(other["loc"], loc) for other in errors):
@@ -108,7 +112,7 @@ class DocumentType(Generic[T]):
             elif error["type"] == "value_error":
                 yield document.fault(loc, str(error["ctx"]["error"]))
             else:
-                yield document.fault(loc, self._expected_got(document, loc))
+                yield self._wrong_value(document, loc)
 
     def _bare_numbers(self, document: Document, known: frozenset[Loc]) -> Iterator[Fault]:
         """A number such as 0.5 where a text with a unit belongs: 0.5 of what?
@@ -119,7 +123,7 @@ class DocumentType(Generic[T]):
             if loc not in known and isinstance(_value_at(document.value, loc), float):
                 schema = self._schema_at(loc)
                 if schema is not None and schema.get("type") == "string":
-                    yield document.fault(loc, self._expected_got(document, loc))
+                    yield self._wrong_value(document, loc)
 
     def _unknown_key(self, loc: Loc) -> str:
         parent = self._schema_at(loc[:-1]) or {}
@@ -127,6 +131,24 @@ class DocumentType(Generic[T]):
         if nearest := suggestion(str(loc[-1]), names):
             return f"unknown key; did you mean {nearest}?"
         return f"unknown key; the keys here are {', '.join(names)}"
+
+    def _renamed(self, loc: Loc, document: Document | None = None) -> Mend:
+        """The right name for a misspelt key, unless that is there too."""
+        parent = self._schema_at(loc[:-1]) or {}
+        known = parent.get("properties") or parent.get("propertyNames", {}).get("enum", ())
+        near = meant(str(loc[-1]), known)
+        taken = document is not None and near is not None and (*loc[:-1], near) in document.nodes
+        return (Rename(loc, near),) if near is not None and not taken else ()
+
+    def _wrong_value(self, document: Document, loc: Loc) -> Fault:
+        schema = self._schema_at(loc) or {}
+        value = _value_at(document.value, loc)
+        text = self._expected_got(document, loc)
+        if schema.get("type") == "string" and isinstance(value, bool | int | float):
+            plain = not {"examples", "enum"} & schema.keys()
+            return document.fault(loc, text, Code.UNQUOTED, (Quote(loc),) if plain else ())
+        near = meant(value, map(str, schema.get("enum", ()))) if isinstance(value, str) else None
+        return document.fault(loc, text, Code.VALUE, (Replace(loc, near),) if near else ())
 
     def _expected_got(self, document: Document, loc: Loc) -> str:
         schema = self._schema_at(loc) or {}

@@ -13,6 +13,7 @@ from typing import Any, Final
 import yaml
 
 from onnxd.repository.document import Document, Fault, FaultyDocument, Loc, Node, Position, render, shown
+from onnxd.repository.fault_codes import Code
 
 MAX_BYTES: Final = 256 * 2**10
 MAX_DEPTH: Final = 32
@@ -23,6 +24,7 @@ _KEPT_TAGS: Final = frozenset(
 )
 _INTEGER: Final = re.compile(r"[-+]?(0|[1-9][0-9]{0,24})")
 _FLOAT: Final = re.compile(r"[-+]?[0-9]{1,24}\.[0-9]{0,24}([eE][-+]?[0-9]{1,2})?")
+_NO_VALUE: Final = "has no value; give it one, or leave the key out"
 _TRUE: Final = frozenset({"true", "yes", "on"})
 
 
@@ -95,7 +97,8 @@ class _Builder:
         value, problem = _scalar_value(self._tag(event), event.value)
         loc = self._place(value, position, event, event.value)
         if problem and loc:  # an empty document is no fault
-            self._refuse(loc, position, problem)
+            code = Code.NO_VALUE if problem is _NO_VALUE else Code.UNQUOTED
+            self._refuse(loc, position, problem, code)
 
     def _alias(self, event: Any) -> None:
         position = _position(event.start_mark)
@@ -117,7 +120,7 @@ class _Builder:
         plain = tag == f"{_TAG}int" and _INTEGER.fullmatch(event.value)  # the same text either way
         if tag != f"{_TAG}str" and not plain:
             text = "a key must be text, and YAML reads this one as something else; put it in quotes"
-            self._document.faults.append(Fault(position, loc, text))
+            self._document.faults.append(Fault(position, loc, text, Code.UNQUOTED))
 
     def _place(self, value: Any, position: Position, event: Any, text: str = "") -> Loc:
         """Put a value where it belongs; of two with the same key the first stays."""
@@ -137,7 +140,8 @@ class _Builder:
                 loc = (*frame.loc, key)
                 if key in frame.container:
                     first = document.nodes[loc].start.line
-                    document.faults.append(Fault(start, loc, f"given twice; first on line {first}"))
+                    text_twice = f"given twice; first on line {first}"
+                    document.faults.append(Fault(start, loc, text_twice, Code.TWICE))
                     loc = (*frame.loc, f"{key} (line {start.line})")
                 else:
                     frame.container[key] = value
@@ -149,13 +153,13 @@ class _Builder:
     def _check_event(self, event: Any, loc: Loc, position: Position) -> None:
         if event.anchor is not None:
             text = f"anchors (&{shown(event.anchor)}) are not allowed; write the value where it is needed"
-            self._document.faults.append(Fault(position, loc, text))
+            self._document.faults.append(Fault(position, loc, text, Code.SURPRISING))
         if event.tag is not None and event.tag not in _KEPT_TAGS:
             tag = shown(event.tag.replace(_TAG, "!!"))
             self._refuse(loc, position, f"tags ({tag}) are not allowed; only plain values are")
 
-    def _refuse(self, loc: Loc, position: Position, text: str) -> None:
-        self._document.faults.append(Fault(position, loc, text))
+    def _refuse(self, loc: Loc, position: Position, text: str, code: Code = Code.SURPRISING) -> None:
+        self._document.faults.append(Fault(position, loc, text, code))
         self._document.opaque.add(loc)
 
     def _tag(self, event: Any) -> str:
@@ -186,7 +190,7 @@ def _scalar_value(tag: str, text: str) -> tuple[Any, str]:
     if kind == "float" and _FLOAT.fullmatch(text):
         return float(text), ""
     if kind == "null":
-        return None, "has no value; give it one, or leave the key out"
+        return None, _NO_VALUE
     if tag not in _KEPT_TAGS and kind != "timestamp":
         return None, ""  # an explicit tag, reported as such
     if kind == "timestamp":
@@ -216,4 +220,5 @@ def _syntax_text(error: yaml.MarkedYAMLError, text: str, position: Position) -> 
 
 def _refused(document: Document, position: Position, text: str) -> FaultyDocument:
     """An error that ends the reading, with the faults found up to there."""
-    return FaultyDocument(render(document.source, [*document.faults, Fault(position, (), text)]))
+    faults = (*document.faults, Fault(position, (), text, Code.UNREADABLE))
+    return FaultyDocument(render(document.source, faults), faults)

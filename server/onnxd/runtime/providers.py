@@ -74,6 +74,11 @@ def resolve(
     return choices
 
 
+def options_of(name: str) -> frozenset[str] | None:
+    """The options that a config may set of a provider; None where that is not known."""
+    return _OPTIONS.get(name)
+
+
 def check_active(choices: Sequence[ProviderChoice], active: Sequence[str]) -> None:
     """Raises LoadFailed when the session that was built does not run on all that was chosen, in order."""
     wanted = [choice.name for choice in choices]

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from onnxd.repository.document import Document, Fault, Loc, Node, Position
+from onnxd.repository.fault_codes import Code
 from onnxd.repository.pbtxt.text import Stated
 
 _MOST_WARNINGS: Final = 50
@@ -36,7 +37,7 @@ class Sheet:
 
     def fault(self, at: Loc, text: str) -> None:
         """The model cannot be loaded with this."""
-        self.document.faults.append(Fault(self._node(at).value, at, text))
+        self.document.faults.append(Fault(self._node(at).value, at, text, Code.PBTXT))
 
     def warn(self, at: Loc, text: str) -> None:
         """The model is loaded without this."""

@@ -8,7 +8,8 @@ from typing import Any, Final
 from google.protobuf import text_format
 
 from onnxd.errors import LoadFailed
-from onnxd.repository.document import Fault, Loc, Node, Position, render, shown
+from onnxd.repository.document import Fault, FaultyConfig, Loc, Node, Position, render, shown
+from onnxd.repository.fault_codes import Code
 from onnxd.repository.pbtxt.places import places_of
 from onnxd.repository.typed_document import suggestion
 from onnxd.repository.yaml_document import MAX_BYTES
@@ -92,4 +93,5 @@ def _descriptors() -> dict[str, Any]:
 
 
 def _failure(source: str, position: Position, text: str) -> LoadFailed:
-    return LoadFailed(render(source, [Fault(position, (), text)]))
+    fault = Fault(position, (), text, Code.PBTXT)
+    return FaultyConfig(render(source, [fault]), source, (fault,))
