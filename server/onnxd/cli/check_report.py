@@ -1,7 +1,61 @@
 """What `onnxd check` found."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from onnxd.repository.config_check import Surroundings
+from onnxd.repository.fault_codes import Code
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong, or worth a note."""
+
+    code: Code
+    message: str
+    model: str = ""
+    version: int | None = None
+    """None = of the model as a whole."""
+    file: str = ""
+    """Path from here, if it is about a file."""
+    line: int = 0
+    """Counted from 1; 0 = it has no line."""
+    column: int = 0
+    key: str = ""
+    """The place in the file as people write it: inputs[0].shape."""
+    graph: str = ""
+    """What the graph says of it."""
+    mend: str | None = None
+    """The lines as `--fix` would write them, empty for leaving them out; None = it would not."""
+
+    def lines(self) -> list[str]:
+        """For people."""
+        place = self.file and f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        parts = [place or f"model '{self.model}'" + (f" version {self.version}" if self.version else "")]
+        parts += [self.key] if self.key else []
+        lines = [f"{': '.join((*parts, self.message))} [{self.code.value}]"]
+        if self.graph:
+            lines.append(f"    graph: {self.graph}")
+        if self.mend is not None:
+            mend = "\n           ".join(self.mend.strip("\n").splitlines()) or "leave it out"
+            lines.append(f"    mend:  {mend}")
+        return lines
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "code": self.code.value,
+            "severity": "note" if self.code.is_note else "fault",
+            "message": self.message,
+            "model": self.model or None,
+            "version": self.version,
+            "file": self.file or None,
+            "line": self.line or None,
+            "column": self.column or None,
+            "key": self.key or None,
+            "graph": self.graph or None,
+            "mend": self.mend,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +66,8 @@ class Verdict:
     version: int | None
     fault: str = ""
     """Why it would not be served, with file and line where they are known; empty = it would."""
+    codes: tuple[Code, ...] = ()
+    """Of its faults."""
     takes: str = ""
     gives: str = ""
     providers: tuple[str, ...] = ()
@@ -28,7 +84,8 @@ class Verdict:
     def row(self) -> tuple[str, str, str, str]:
         version = "" if self.version is None else str(self.version)
         if self.fault:
-            return self.model, version, "FAULT", self.fault
+            codes = dict.fromkeys(code.value for code in self.codes)
+            return self.model, version, "FAULT", ", ".join(codes)
         notes = [f"{self.takes} -> {self.gives}"]
         if self.run_s is not None:
             notes.append(f"run {_time(self.run_s)}")
@@ -52,15 +109,27 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class FaultyFile:
+    """A config.yaml with faults, and what it was checked against."""
+
+    path: Path
+    data: bytes
+    around: Surroundings
+
+
+@dataclass(frozen=True, slots=True)
 class CheckReport:
     """On a whole repository."""
 
     verdicts: tuple[Verdict, ...]
     """By name, then by version."""
+    findings: tuple[Finding, ...]
+    """Everything that is wrong, and the notes; in the same order."""
     problems: tuple[str, ...]
     """A repository that cannot be read."""
     warnings: tuple[str, ...]
     """What lies in it and is not served; no fault."""
+    faulty_files: tuple[FaultyFile, ...] = field(default=(), compare=False)
 
     @property
     def sound(self) -> bool:
@@ -70,6 +139,7 @@ class CheckReport:
         return {
             "sound": self.sound,
             "versions": [verdict.document() for verdict in self.verdicts],
+            "findings": [finding.document() for finding in self.findings],
             "problems": list(self.problems),
             "warnings": list(self.warnings),
         }

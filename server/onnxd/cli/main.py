@@ -21,6 +21,7 @@ class _Command:
 COMMANDS: Final[Mapping[str, _Command]] = {
     "serve": _Command("onnxd.cli.serve", "Serve a model repository over HTTP and gRPC."),
     "check": _Command("onnxd.cli.check", "Validate a model repository without a server."),
+    "explain": _Command("onnxd.cli.explain", "Show a model's config in force, and where each value is from."),
     "manifest": _Command("onnxd.cli.manifest", "Write down what files a model consists of."),
     "golden": _Command("onnxd.cli.golden", "Write down what a model answers, for later versions to match."),
     "convert": _Command("onnxd.cli.convert", "Turn Triton's config.pbtxt into config.yaml."),

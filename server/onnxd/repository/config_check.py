@@ -3,7 +3,7 @@
 A load stops at the first of these that fails; here as much is told as can be known, for whoever mends it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -11,10 +11,11 @@ from onnxd.errors import LoadFailed
 from onnxd.repository.config import ModelConfig, provider_name
 from onnxd.repository.config_file import LoadedConfig, contradicting, document_type
 from onnxd.repository.config_values import ProviderEntry
-from onnxd.repository.document import Document, Fault, FaultyConfig, FaultyDocument
+from onnxd.repository.document import Document, Fault, FaultyConfig, FaultyDocument, Loc
 from onnxd.repository.fault_codes import Code
 from onnxd.repository.mends import Mend, Rename, Replace, meant
 from onnxd.repository.model_spec import merge
+from onnxd.repository.typed_document import suggestion
 from onnxd.repository.yaml_document import parse_document
 from onnxd.runtime.graph import GraphSpec
 from onnxd.runtime.providers import options_of, resolve
@@ -50,16 +51,28 @@ def config_faults(data: bytes, source: str, around: Surroundings) -> list[Fault]
     if config is not None:
         faults += _of_providers(config, document, around)
         faults += _of_labels(config, document, around)
-        if not any(loc[:1] == () or loc[0] in _DECIDING for loc in decoded.dropped) and not _renamed(faults):
+        if not _undecided(decoded.dropped, faults):
             for version, graph in around.graphs.items():
                 faults += _of_graph(config, document, version, graph, around)
     unique = {(fault.code, fault.position, fault.loc, fault.text): fault for fault in faults}
     return sorted(unique.values(), key=lambda fault: fault.position)
 
 
-def _renamed(faults: Sequence[Fault]) -> bool:
-    """Whether a key of the model's is misspelt: it may be one of those that decide."""
-    return any(fault.code is Code.UNKNOWN_KEY and len(fault.loc) == 1 for fault in faults)
+def readable_config(data: bytes) -> ModelConfig:
+    """What can be made of a config's text, without its faulty keys; the default where nothing can."""
+    try:
+        decoded = document_type().decode(parse_document(data, ""))
+    except FaultyDocument:
+        return ModelConfig()
+    return decoded.value or ModelConfig()
+
+
+def _undecided(dropped: Iterable[Loc], faults: Sequence[Fault]) -> bool:
+    """Whether a key that decides is faulty, or one that may be a misspelling of it."""
+    unknown = [fault.loc for fault in faults if fault.code is Code.UNKNOWN_KEY and len(fault.loc) == 1]
+    return any(not loc or loc[0] in _DECIDING for loc in dropped) or any(
+        suggestion(str(key), _DECIDING) for (key,) in unknown
+    )
 
 
 def _of_graph(

@@ -43,10 +43,10 @@ class LoadedConfig:
     def failure(self, problems: Sequence[tuple[Loc, str] | Problem]) -> FaultyConfig:
         """The error that lists problems, each at its place in the file."""
         document = self.document
+        faults = [document.fault(*Problem(*problem)) for problem in problems]
         if document.nodes:
-            return faulty(document, [document.fault(*problem) for problem in problems])
+            return faulty(document, faults)
         # There is no file, so there are no lines.
-        faults = [document.fault(*problem) for problem in problems]
         return FaultyConfig("\n".join(fault.text for fault in faults), "", tuple(faults))
 
     def name(self, key: str) -> str:

@@ -282,20 +282,25 @@ class Loader:
 
     @staticmethod
     def _graph_file(settings: ModelSettings, stored: StoredFiles) -> Path:
-        file, loaded = settings.config.file, settings.loaded
-        path = stored.path / file
-        if path.is_dir():  # the graph together with the weights that it keeps outside
-            inner = [path / name for name in (_FILE, file) if (path / name).is_file()]
-            if not inner:
-                raise LoadFailed(f"'{file}' is a directory without the file '{_FILE}' in it")
-            return inner[0]
-        if not path.is_file():
-            present = sorted(entry.name for entry in stored.path.iterdir())
-            raise LoadFailed(
-                f"its directory has no file '{file}' but {', '.join(present) or 'nothing'}; "
-                f"name the file to load with '{loaded.name('file')}' in {loaded.document.source}"
-            )
-        return path
+        return graph_file(stored.path, settings.loaded)
+
+
+def graph_file(directory: Path, loaded: LoadedConfig) -> Path:
+    """Where a version's graph is among its files. Raises LoadFailed."""
+    file = loaded.config.file
+    path = directory / file
+    if path.is_dir():  # the graph together with the weights that it keeps outside
+        inner = [path / name for name in (_FILE, file) if (path / name).is_file()]
+        if not inner:
+            raise LoadFailed(f"'{file}' is a directory without the file '{_FILE}' in it")
+        return inner[0]
+    if not path.is_file():
+        present = sorted(entry.name for entry in directory.iterdir())
+        raise LoadFailed(
+            f"its directory has no file '{file}' but {', '.join(present) or 'nothing'}; "
+            f"name the file to load with '{loaded.name('file')}' in {loaded.document.source}"
+        )
+    return path
 
 
 def _miscounted(settings: ModelSettings, spec: ModelSpec) -> Iterator[str]:

@@ -229,7 +229,9 @@ def _declared(what: str, tensor: GraphTensor) -> str:
 
 
 def _mended_shape(loc: Loc, stated: tuple[int, ...], shape: tuple[int, ...]) -> Mend:
-    """The graph's, with what the config may narrow and does."""
+    """The graph's, with what the config may narrow and does. A reshape belongs to a shape of its own."""
+    if loc[-1] == "reshape":
+        return ()
     if len(stated) == len(shape):
         pairs = enumerate(zip(stated, shape, strict=True))
         return tuple(Replace((*loc, at), size) for at, (want, size) in pairs if not _narrows(want, size))

@@ -121,12 +121,12 @@ class DocumentType(Generic[T]):
         """
         for loc in document.nodes:
             if loc not in known and isinstance(_value_at(document.value, loc), float):
-                schema = self._schema_at(loc)
+                schema = self.schema_at(loc)
                 if schema is not None and schema.get("type") == "string":
                     yield self._wrong_value(document, loc)
 
     def _unknown_key(self, loc: Loc) -> str:
-        parent = self._schema_at(loc[:-1]) or {}
+        parent = self.schema_at(loc[:-1]) or {}
         names = list(parent.get("properties", ()))
         if nearest := suggestion(str(loc[-1]), names):
             return f"unknown key; did you mean {nearest}?"
@@ -134,14 +134,14 @@ class DocumentType(Generic[T]):
 
     def _renamed(self, loc: Loc, document: Document | None = None) -> Mend:
         """The right name for a misspelt key, unless that is there too."""
-        parent = self._schema_at(loc[:-1]) or {}
+        parent = self.schema_at(loc[:-1]) or {}
         known = parent.get("properties") or parent.get("propertyNames", {}).get("enum", ())
         near = meant(str(loc[-1]), known)
         taken = document is not None and near is not None and (*loc[:-1], near) in document.nodes
         return (Rename(loc, near),) if near is not None and not taken else ()
 
     def _wrong_value(self, document: Document, loc: Loc) -> Fault:
-        schema = self._schema_at(loc) or {}
+        schema = self.schema_at(loc) or {}
         value = _value_at(document.value, loc)
         text = self._expected_got(document, loc)
         if schema.get("type") == "string" and isinstance(value, bool | int | float):
@@ -151,7 +151,7 @@ class DocumentType(Generic[T]):
         return document.fault(loc, text, Code.VALUE, (Replace(loc, near),) if near else ())
 
     def _expected_got(self, document: Document, loc: Loc) -> str:
-        schema = self._schema_at(loc) or {}
+        schema = self.schema_at(loc) or {}
         value = _value_at(document.value, loc)
         number = schema.get("type") == "string" and isinstance(value, bool | int | float)
         if number:  # that it is no text matters more than how long the text may be
@@ -189,7 +189,8 @@ class DocumentType(Generic[T]):
             schema = self._schema["$defs"][schema["$ref"].rsplit("/", 1)[1]]
         return schema
 
-    def _schema_at(self, loc: Loc) -> Mapping[str, Any] | None:
+    def schema_at(self, loc: Loc) -> Mapping[str, Any] | None:
+        """The schema of a place; None for one that a document cannot have."""
         schema: Mapping[str, Any] = self._schema
         for part in loc:
             schema = self._resolved(schema)

@@ -1,4 +1,4 @@
-"""The accelerators of this machine."""
+"""What this machine and this build of ONNX Runtime can run on."""
 
 import ctypes
 from functools import cache
@@ -25,3 +25,13 @@ def cuda_devices() -> int:
     if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
         return 0
     return count.value
+
+
+def available_providers() -> tuple[str, ...]:
+    """The execution providers that this build has."""
+    return tuple(onnxruntime.get_available_providers())
+
+
+def known_providers() -> tuple[str, ...]:
+    """Those that ONNX Runtime has a name for, in this build or another."""
+    return tuple(onnxruntime.get_all_providers())
