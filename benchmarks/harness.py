@@ -88,14 +88,20 @@ def scratch() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def server(
-    repository: Path, state: Path, *arguments: str, core: int | None = None, **environment: str
+    repository: Path,
+    state: Path,
+    *arguments: str,
+    core: int | None = None,
+    program: str = "onnxd",
+    **environment: str,
 ) -> Iterator[Running]:
     """`onnxd serve` as people start it, on free ports; ready when this returns.
 
-    `core` None = all cores. Of settings it knows its arguments and `environment` alone, not the caller's.
+    `core` None = all cores. `program`: the module that is run. Of settings it knows its arguments and
+    `environment` alone, not the caller's.
     """
     command = [
-        sys.executable, "-m", "onnxd", "serve",
+        sys.executable, "-m", program, "serve",
         "--model-repository", str(repository), "--state-dir", str(state),
         "--http-port", "0", "--grpc-port", "0", "--metrics-port", "0", *arguments,
     ]  # fmt: skip

@@ -64,10 +64,15 @@ def ask_http(port: int, asked: Payload) -> tuple[int, bytes]:
 
 def get_json(port: int, path: str) -> Any:
     """A JSON document of the server."""
+    return json.loads(get_text(port, path))
+
+
+def get_text(port: int, path: str) -> str:
+    """What the server has at a path."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_S)
     try:
         connection.request("GET", path)
-        return json.loads(connection.getresponse().read())
+        return connection.getresponse().read().decode()
     finally:
         connection.close()
 

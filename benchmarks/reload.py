@@ -1,201 +1,154 @@
-"""Reloads under traffic: failed requests, and the memory, descriptors and threads of the server.
+"""Reloads under traffic: failed requests, mixed answers, and what the server holds of memory and the like.
 
-    python -m benchmarks.reload [--short] [--reloads N]
+    python -m benchmarks.reload [--short] [--only NAME]... [--reloads N] [--minutes M]
 
-A model is published again and again, each time with new bytes that make it answer with another number, while
-connections of both protocols ask it without a pause. Exits 1 when a request failed or an answer came from no
-version that was there, when descriptors or threads grew from the first reloads to the last, or (not in the
-short form) when resident memory after the last reload is over 102 % of that after reload 100.
+rename   a model is published again and again by rename, each time as soon as the one before was seen serving,
+         at half of the load that the server can take, with two more models live.
+leak     the same on a server that keeps every session: the check of memory must notice.
+swap     Kubernetes' `..data` swaps of one model, slow writes in place of another: a graph and its labels must
+         always be of one set.
+storm    32 threads load and unload a model through both protocols while it changes on disk.
+root     the repository is renamed away, replaced by an empty one, and emptied.
+
+Exits 1 when a request failed or an answer came from no version that was there or from two, when descriptors
+or threads grew, when memory after the last reload is over 102 % of that after reload 100, or when the leak
+was not noticed. Each part ends after M minutes, which is a miss if it has not done what it was to do.
 """
 
 import argparse
 import asyncio
+import dataclasses
 import sys
-import time
-from collections import Counter
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Final
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
 
-import aiohttp
-import grpc
-import grpc.aio
-import numpy as np
-
-from benchmarks import models
-from benchmarks.harness import Resources, Running, scratch, server
-from benchmarks.payloads import payload
+from benchmarks import reload_rename, reload_root, reload_storm, reload_swap
 from benchmarks.table import show
-from onnxd_protos.grpc_service_pb2 import ModelInferResponse
-
-CONNECTIONS: Final = 16
-MEMORY_FROM: Final = 100
-MEMORY_LIMIT: Final = 1.02
-_EACH: Final = 20
-_RELOAD_LIMIT_S: Final = 30.0
-_SETTLED_S: Final = 2.0
-"""After the traffic, for retired versions to be closed."""
-_SLACK: Final = 2
-"""Threads of a pool that starts them when it first needs them."""
-
-Ask = Callable[[], Awaitable[float]]
 
 
-@dataclass(slots=True)
-class Traffic:
-    """What the connections saw, and what they may see."""
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much of everything."""
 
-    oldest: int = 0
-    """The newest version that has been seen: requests sent from now on must not get an older one."""
-    newest: int = 0
-    """The last one published."""
-    answered: int = 0
-    stopping: bool = False
-    moved: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when `oldest` has changed."""
-    failures: Counter[str] = field(default_factory=Counter)
+    reloads: int
+    memory_from: int
+    requests: int
+    leaks: int
+    swaps: int
+    threads: int
+    rounds: int
+    pause_s: float
+    deadline_s: float
+
+
+LONG: Final = Size(1000, 100, 100_000, 200, 500, 32, 500, 5.0, 1800.0)
+SHORT: Final = Size(60, 60, 0, 60, 20, 8, 10, 1.0, 120.0)
+
+
+def rename(size: Size) -> list[str]:
+    plan = reload_rename.Plan(size.reloads, size.memory_from, size.requests, deadline_s=size.deadline_s)
+    found = asyncio.run(reload_rename.reload_by_rename(plan, _progress("reload")))
+    _show(found)
+    return reload_rename.judge(found)
+
+
+def leak(size: Size) -> list[str]:
+    half = size.leaks // 2
+    plan = reload_rename.Plan(size.leaks, half, deadline_s=size.deadline_s, leaky=True)
+    found = asyncio.run(reload_rename.reload_by_rename(plan))
+    _show(found)
+    misses = reload_rename.judge(found)
+    noticed = [miss for miss in misses if miss.startswith("memory grew")]
+    print(f"noticed: {noticed[0]}" if noticed else "not noticed")
+    # Each session that is kept keeps its threads.
+    others = [miss for miss in misses if not miss.startswith(("memory grew", "threads grew"))]
+    return others + ([] if noticed else ["a leak was not noticed"])
+
+
+def swap(size: Size) -> list[str]:
+    found = asyncio.run(reload_swap.swap_and_write(size.swaps, size.deadline_s, _progress("swap")))
+    print(
+        f"{found.swaps} swaps and {found.writes} slow writes in {found.seconds:.0f} s, "
+        f"{found.answered} requests, {sum(found.failures.values())} failed or mixed, {found.loads} loads"
+    )
+    return reload_swap.judge(found)
+
+
+def storm(size: Size) -> list[str]:
+    found = reload_storm.storm(size.threads, size.rounds, size.deadline_s)
+    show("calls", ["answer", "count"], [[call, str(count)] for call, count in sorted(found.calls.items())])
+    print(
+        f"{size.threads} threads in {found.seconds:.0f} s, {found.published} publications meanwhile; "
+        f"live {found.live}, ready {found.ready}"
+    )
+    return reload_storm.judge(found)
+
+
+def root(size: Size) -> list[str]:
+    found = asyncio.run(reload_root.lose_the_root(size.pause_s))
+    rows = [[what, str(count)] for what, count in found.answered.items()]
+    show("answered while the repository was", ["", "requests"], rows)
+    print(f"{sum(found.failures.values())} failed")
+    return reload_root.judge(found)
+
+
+PARTS: Final[dict[str, Callable[[Size], list[str]]]] = {
+    "rename": rename,
+    "leak": leak,
+    "swap": swap,
+    "storm": storm,
+    "root": root,
+}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--short", action="store_true", help="60 reloads, counts only")
+    parser.add_argument("--short", action="store_true", help="less of everything; memory for the leak only")
+    parser.add_argument("--only", action="append", choices=list(PARTS))
     parser.add_argument("--reloads", type=int)
+    parser.add_argument("--minutes", type=float, help="for each part; 30 unless told")
     options = parser.parse_args()
-    reloads: int = options.reloads or (60 if options.short else 300)
-    traffic = Traffic()
-    start_s = time.monotonic()
-    looks = asyncio.run(measure(reloads, traffic))
-    seconds = time.monotonic() - start_s
+    size = SHORT if options.short else LONG
+    changes: dict[str, Any] = {}
+    if options.reloads:
+        changes |= {"reloads": options.reloads, "requests": 0}
+    if options.minutes:
+        changes["deadline_s"] = options.minutes * 60
+    missed = False
+    for name in options.only or PARTS:
+        print(f"\n{name}")
+        for miss in PARTS[name](dataclasses.replace(size, **changes)):
+            print("MISS:", miss)
+            missed = True
+    return 1 if missed else 0
+
+
+def _show(found: reload_rename.Reloads) -> None:
+    looks = {str(number): each for number, each in found.looks.items()}
+    if found.at_rest is not None:
+        looks["the last, at rest"] = found.at_rest
     rows = [
         [name, f"{each.resident_bytes / 2**20:.1f}", str(each.descriptors), str(each.threads)]
         for name, each in looks.items()
     ]
     show("the server", ["after reload", "resident MiB", "descriptors", "threads"], rows)
     print(
-        f"{reloads} reloads in {seconds:.0f} s, {traffic.answered} requests over {CONNECTIONS} connections, "
-        f"{traffic.failures.total()} failed"
+        f"{found.done} reloads in {found.seconds:.0f} s, {found.answered} requests "
+        f"at {found.rate:.0f} a second, {sum(found.failures.values())} failed"
     )
-    misses = judge(looks, traffic, memory=not options.short)
-    for miss in misses:
-        print("MISS:", miss)
-    return 1 if misses else 0
+    if (ratio := found.memory_ratio) is not None:
+        print(f"memory after reload {found.done}: {100 * ratio:.1f} % of that after {found.plan.memory_from}")
 
 
-async def measure(reloads: int, traffic: Traffic) -> dict[str, Resources]:
-    """The server's resources after reloads, by their number, and at rest at the end."""
-    with scratch() as directory:
-        repository = directory / "models"
-        models.publish(repository, "model", models.row_constant(0), models.BATCHED)
-        state = directory / "state"
-        # Files are renamed into place here, so nothing has to settle.
-        with server(repository, state, ONNXD_WATCH_SETTLE="20ms") as running:
-            async with AsyncExitStack() as resources:
-                clients = [await _client(running, at, resources) for at in range(CONNECTIONS)]
-                async with asyncio.TaskGroup() as tasks:
-                    for client in clients:
-                        tasks.create_task(_repeat(client, traffic))
-                    looks = await _reload(running, repository, reloads, traffic)
-                    traffic.stopping = True
-            await asyncio.sleep(_SETTLED_S)
-            return looks | {"the last, at rest": running.resources()}
+def _progress(what: str) -> Callable[[int], None]:
+    def say(number: int) -> None:
+        if number % 50 == 0:
+            print(f"{what} {number}", flush=True)
 
-
-async def _reload(running: Running, repository: Path, reloads: int, traffic: Traffic) -> dict[str, Resources]:
-    looks: dict[str, Resources] = {}
-    for number in range(1, reloads + 1):
-        traffic.newest = number
-        models.publish(repository, "model", models.row_constant(number))
-        async with asyncio.timeout(_RELOAD_LIMIT_S):
-            while traffic.oldest < number:
-                traffic.moved.clear()
-                await traffic.moved.wait()
-        if number % _EACH == 0 or number == reloads:
-            looks[str(number)] = running.resources()
-    return looks
-
-
-async def _repeat(ask: Ask, traffic: Traffic) -> None:
-    while not traffic.stopping:
-        oldest = traffic.oldest
-        try:
-            number = await ask()
-        except grpc.aio.AioRpcError as error:
-            traffic.failures[f"{error.code().name} {error.details()}"[:200]] += 1
-            await asyncio.sleep(0.01)
-            continue
-        except Exception as error:  # every kind of failure is what is counted
-            traffic.failures[f"{type(error).__name__}: {error}"[:200]] += 1
-            await asyncio.sleep(0.01)
-            continue
-        traffic.answered += 1
-        if not oldest <= number <= traffic.newest:
-            traffic.failures["an answer of a version that was not there"] += 1
-        if number > traffic.oldest:
-            traffic.oldest = int(number)
-            traffic.moved.set()
-
-
-async def _client(running: Running, at: int, resources: AsyncExitStack) -> Ask:
-    """Half of them HTTP, half gRPC, each with a connection of its own."""
-    if at % 2:
-        asked = payload("grpc", "model", 4)
-        options = [("grpc.use_local_subchannel_pool", 1)]
-        target = f"127.0.0.1:{running.grpc_port}"
-        channel = await resources.enter_async_context(grpc.aio.insecure_channel(target, options))
-        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(asked.path)
-
-        async def ask_grpc() -> float:
-            answer = ModelInferResponse.FromString(await call(asked.body[5:], timeout=10))
-            return _number(answer.raw_output_contents[0])
-
-        return ask_grpc
-    asked = payload("http binary", "model", 4)
-    session = await resources.enter_async_context(
-        aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=1), timeout=aiohttp.ClientTimeout(total=10)
-        )
-    )
-    url = f"http://127.0.0.1:{running.http_port}{asked.path}"
-
-    async def ask_http() -> float:
-        async with session.post(url, data=asked.body, headers=dict(asked.headers)) as response:
-            body = await response.read()
-            if response.status != 200:
-                raise RuntimeError(f"{response.status} {body.decode(errors='replace')}")
-            return _number(body[-16:])
-
-    return ask_http
-
-
-def _number(row: bytes) -> float:
-    """The version that answered, which all four values give."""
-    values = np.frombuffer(row, np.float32)
-    if len(set(values.tolist())) != 1:
-        raise RuntimeError(f"an answer of several versions: {values}")
-    return float(values[0])
-
-
-def judge(looks: dict[str, Resources], traffic: Traffic, *, memory: bool) -> list[str]:
-    """What must hold, as sentences where it does not."""
-    misses = [f"{count} x {failure}" for failure, count in traffic.failures.items()]
-    numbered = {int(name): each for name, each in looks.items() if name.isdigit()}
-    order = sorted(numbered)
-    halves = order[: len(order) // 2], order[len(order) // 2 :]
-    for what in ("descriptors", "threads"):
-        # The least of several looks: one may meet a load in progress.
-        early, late = (min(getattr(numbered[number], what) for number in half) for half in halves)
-        if late > early + _SLACK:
-            misses.append(f"{what} grew from {early} in the first half to {late} in the second")
-    if memory and MEMORY_FROM in numbered and max(numbered) > MEMORY_FROM:
-        ratio = numbered[max(numbered)].resident_bytes / numbered[MEMORY_FROM].resident_bytes
-        print(f"memory after reload {max(numbered)}: {100 * ratio:.1f} % of that after {MEMORY_FROM}")
-        if ratio > MEMORY_LIMIT:
-            misses.append(f"memory grew to {100 * ratio:.1f} %, over {100 * MEMORY_LIMIT:.0f} %")
-    return misses
+    return say
 
 
 if __name__ == "__main__":
