@@ -21,7 +21,7 @@ from onnxd.runtime.graph import GraphSpec
 from onnxd.runtime.providers import options_of, resolve
 
 _SUFFIX: Final = "ExecutionProvider"
-_DECIDING: Final = frozenset({"max_batch_size", "inputs", "outputs"})
+_DECIDING: Final = frozenset({"max_batch_size", "inputs", "outputs", "dynamic_axes"})
 """Without these nothing can be said of the graph: another shape may be meant."""
 
 
