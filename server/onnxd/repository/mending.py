@@ -37,16 +37,18 @@ def mend(text: str, examine: Examine) -> Mended:
     file never gets worse; mending the result again changes nothing.
     """
     done: list[Fault] = []
-    tried: set[_Key] = set()
+    refused: set[tuple[_Key, Loc]] = set()
     faults = examine(text)
     for _ in range(_MAX_STEPS):
-        fault = next((each for each in faults if each.mend and _key(each) not in tried), None)
+        fault = next((each for each in faults if each.mend and (_key(each), each.loc) not in refused), None)
         if fault is None:
             break
-        tried.add(_key(fault))
         changed = _attempt(text, fault, faults, examine, _MAX_DEPTH)
-        if changed is not None:
-            text, done = changed, [*done, fault]
+        if changed is None:
+            refused.add((_key(fault), fault.loc))
+        else:
+            # What could not be done before may be possible now.
+            text, done, refused = changed, [*done, fault], set()
             faults = examine(text)
     return Mended(text, tuple(done))
 

@@ -38,13 +38,23 @@ def edited(text: str, mend: Mend) -> str:
 
     `text` is a document that yaml_document reads, without a byte order mark.
     """
-    root = yaml.compose(text, Loader=yaml.CSafeLoader)
+    root = _composed(text)
     splices = sorted((_splice(text, root, edit) for edit in mend), key=lambda splice: splice.start)
     for splice in reversed(splices):
         text = text[: splice.start] + splice.text + text[splice.end :]
     if any(after.start < before.end for before, after in itertools.pairwise(splices)):
         raise CannotEditError
     return text
+
+
+def _composed(text: str) -> Any:
+    """The nodes of a text. Not with aliases: those have the place of what they stand for."""
+    try:
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.CSafeLoader)):
+            raise CannotEditError
+        return yaml.compose(text, Loader=yaml.CSafeLoader)
+    except yaml.YAMLError as error:
+        raise CannotEditError from error
 
 
 def changed_lines(before: str, after: str) -> str:

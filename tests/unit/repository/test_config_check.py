@@ -251,6 +251,27 @@ def test_a_word_is_a_misspelling_only_of_one_other(
     assert meant(word, known) == expected
 
 
+LINES: Final = (
+    "max_batch_sise: 8  # rows", "max_batch_size: 8", "inputs:", "outputs:", "  - name: x", "    shape: [63]",
+    "    shape:", "      - -1", "      - 64 # all", "    datatype: fp64", "  - {name: y, labels: label.txt}",
+    "instance: no", "providers: [cpu, cpu]", "# a comment", "", "description: &d 1.10", "file: *d",
+    "batching:", "  max_queue_dealy: 5ms", "parameters: {a: yes, b: 1}",
+    "inputs: [{name: X, optional: true}]",
+)  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(LINES), max_size=14))
+def test_a_mended_file_is_no_worse_keeps_its_comments_and_is_mended_once(lines: list[str]) -> None:
+    case = Case("", "")
+    text = "\n".join(lines)
+    once = mend(text, lambda each: faults(each, case))
+    assert once.text.count("#") == text.count("#")
+    assert len([fault for fault in faults(once.text, case) if fault.code.value < "C020"]) <= len(
+        [fault for fault in faults(text, case) if fault.code.value < "C020"]
+    )
+    assert mend(once.text, lambda each: faults(each, case)).text == once.text
+
+
 @given(st.text(st.sampled_from("ab: #-[]{},'\"\n \t!&*|>1.é"), max_size=60))
 def test_no_text_does_more_than_be_refused(text: str) -> None:
     case = Case("", "")

@@ -67,6 +67,11 @@ def test_only_the_place_changes(before: str, edit: Edit, after: str) -> None:
         pytest.param("a: |\n  text\n", Replace(("a",), "x"), id="a text of lines"),
         pytest.param("a: '1'\n", Quote(("a",)), id="quotes that are there"),
         pytest.param("a: [1]\n", Quote(("a",)), id="quotes around a list"),
+        pytest.param("a: &x 1\nb: *x\n", Replace(("b",), 2), id="an alias"),
+        pytest.param("a: &x\n- *x\nb: 1\n", Remove(("a",)), id="a list in itself"),
+        pytest.param("a: *x\nb: 1\n", Rename(("b",), "c"), id="an alias of nothing"),
+        pytest.param("a: [\n", Rename(("a",), "c"), id="no YAML"),
+        pytest.param("", Rename(("a",), "c"), id="nothing"),
     ],
 )
 def test_what_cannot_be_changed_without_loss_is_not(text: str, edit: Edit) -> None:
