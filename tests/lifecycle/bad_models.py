@@ -5,7 +5,7 @@
 
 import itertools
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -219,4 +219,12 @@ def _unreadable(version: Path) -> None:
     (version / "model.onnx").chmod(0)
 
 
+def _first_of_each_row(names: Iterable[str]) -> tuple[str, ...]:
+    rows = itertools.groupby(names, key=lambda name: name.partition("-")[0])
+    return tuple(next(group) for _, group in rows)
+
+
 REASONS: Final = {name: bad.reason for name, bad in bad_models(Path("elsewhere")).items()}
+"""Of each, a pattern of what the index must say."""
+OVER: Final = (*_first_of_each_row(REASONS), "I6-recursive")
+"""Those that are published over a good model as well: one of each row, and one that the child refuses."""

@@ -9,9 +9,9 @@ _PATIENCE_S: Final = 60.0
 _ASK_EVERY_S: Final = 0.01
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
-    """Return once the condition holds; fail when it has not after a minute."""
-    async with asyncio.timeout(_PATIENCE_S):
+async def until(condition: Callable[[], bool | Awaitable[bool]], *, patience_s: float = _PATIENCE_S) -> None:
+    """Return once the condition holds; fail when it has not after a minute, or as long as is said."""
+    async with asyncio.timeout(patience_s):
         while True:
             holds = condition()
             if await holds if inspect.isawaitable(holds) else holds:
