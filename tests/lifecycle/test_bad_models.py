@@ -70,9 +70,9 @@ async def _publish_all(folder: Path, all_bad: list[Bad]) -> Seen:
 def _count_loads(patch: pytest.MonkeyPatch, loads: Counter[str]) -> None:
     load = Transitions.load
 
-    async def counted(self: Transitions, name: str, *given: Any) -> Any:
+    async def counted(self: Transitions, name: str, *given: Any, **named: Any) -> Any:
         loads[name] += 1
-        return await load(self, name, *given)
+        return await load(self, name, *given, **named)
 
     patch.setattr(Transitions, "load", counted)
 

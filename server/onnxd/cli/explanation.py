@@ -83,15 +83,16 @@ async def _read(
         async with TrialRoom(limits, parallel=1) as trials:
             loader = Loader(store, trials, threads=cpu_budget())
             settings = await loader.read_settings(files)
-            number = version or max(settings.config.versions.select(files.versions), default=0)
+            loaded = settings.loaded
+            number = version or max(loaded.config.versions.select(files.versions), default=0)
             if number not in files.versions:
                 there = ", ".join(map(str, files.versions))
                 raise Mistake(f"{files.name} has no such version; it has {there}: choose one with --version")
+            # The copies go with the store.
             stored = await loader.store_version(files, number)
-            graph = await trials.inspect(
-                graph_file(stored.path, settings.loaded), settings.config.session_config(), cpu_budget()
-            )
-            return settings.loaded, merge(files.name, number, settings.loaded, graph, settings.labels)
+            path = graph_file(stored.path, loaded)
+            graph = await trials.inspect(path, loaded.config.session_config(), cpu_budget())
+            return loaded, merge(files.name, number, loaded, graph, settings.labels)
 
 
 def explained(loaded: LoadedConfig, spec: ModelSpec) -> Iterator[Explained]:
