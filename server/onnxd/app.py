@@ -28,6 +28,7 @@ from onnxd.repository.lifecycle import Lifecycle
 from onnxd.repository.loader import Loader
 from onnxd.repository.store import SnapshotStore, default_state_dir
 from onnxd.runtime.ort import onnxruntime
+from onnxd.runtime.thread_shares import ThreadBudget
 from onnxd.runtime.threads import cpu_budget
 from onnxd.runtime.trial import TrialRoom
 from onnxd.security.opening import open_gate
@@ -56,6 +57,7 @@ class Server:
     grpc: GrpcFrontend
     inference: InferenceService
     lifecycle: Lifecycle
+    threads: ThreadBudget
     metrics: MetricsListener | None
     """None = metrics are switched off."""
 
@@ -76,10 +78,11 @@ async def open_server(
     store = resources.enter_context(SnapshotStore(settings.state_dir or default_state_dir()))
     trials = await resources.enter_async_context(TrialRoom(settings.trial))
     catalog = Catalog()
+    threads = ThreadBudget(settings.threads.budget or cpu_budget(), settings.threads.sharing)
     lifecycle = await resources.enter_async_context(
         Lifecycle(
             catalog,
-            Loader(store, trials, threads=cpu_budget()),
+            Loader(store, trials, threads=threads),
             settings.model_repository,
             control=settings.model_control,
             control_by_api=settings.model_control_api,
@@ -138,7 +141,7 @@ async def open_server(
         scrapes = await resources.enter_async_context(
             MetricsListener(metrics, settings.metrics, settings.http, settings.host, gate, tls)
         )
-    return Server(http, grpc, inference, lifecycle, scrapes)
+    return Server(http, grpc, inference, lifecycle, threads, scrapes)
 
 
 def observe(

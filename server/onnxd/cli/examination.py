@@ -12,6 +12,7 @@ from onnxd.repository.fault_codes import Code
 from onnxd.repository.layout import scan
 from onnxd.repository.loader import Loader
 from onnxd.repository.store import SnapshotStore
+from onnxd.runtime.thread_shares import ThreadBudget
 from onnxd.runtime.threads import cpu_budget
 from onnxd.runtime.trial import TrialLimits, TrialRoom
 
@@ -30,7 +31,7 @@ async def _examine(roots: Sequence[Path], limits: TrialLimits) -> CheckReport:
         store = resources.enter_context(SnapshotStore(Path(directory)))
         async with TrialRoom(limits, parallel=1) as trials:
             threads = cpu_budget()
-            bench = Bench(store, trials, Loader(store, trials, threads=threads), threads)
+            bench = Bench(store, trials, Loader(store, trials, threads=ThreadBudget(threads)), threads)
             for files in snapshot.models.values():
                 examinations.append(ModelExamination(bench, files))
                 await examinations[-1].run()

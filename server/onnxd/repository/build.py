@@ -116,7 +116,15 @@ class Builder:
             return kept
         del build.stored[number]  # from here on the loaded version's
         served = await self._loader.load(settings, stored, number, wanted, self._spawn, again=build.again)
-        _log.info("loaded", model=build.name, version=number, seconds=round(served.report.load_s, 3))
+        _log.info(
+            "loaded",
+            model=build.name,
+            version=number,
+            seconds=round(served.report.load_s, 3),
+            threads=served.report.threads,
+        )
+        if excess := self._loader.threads.excess():
+            _log.warning("threads", model=build.name, warning=excess)
         for warning in served.report.warnings:
             _log.warning("config", model=build.name, version=number, warning=warning)
         return served

@@ -22,6 +22,7 @@ from onnxd.repository.config_values import (
 from onnxd.repository.shape_config import Axes, BatchInputs
 from onnxd.repository.version_policy import VersionPolicy, Versions
 from onnxd.runtime.session_config import SessionConfig
+from onnxd.runtime.thread_shares import Claim
 from onnxd.scheduler.policy import BatchPolicy
 from onnxd.scheduler.queue_policy import QueuePolicy, TimeoutAction
 from onnxd.tensors import Datatype
@@ -77,7 +78,7 @@ class SessionSection:
     """How ONNX Runtime runs the graph."""
 
     intra_op_threads: Threads = 0
-    """Threads within one operator; 0 = the CPUs that the process may use."""
+    """Threads within one operator; 0 = the model's share of the server's budget (weight)."""
     inter_op_threads: Annotated[int, Field(ge=1, le=_MAX_THREADS)] = 1
     """Threads across operators; counts only with execution_mode: parallel."""
     execution_mode: Literal["sequential", "parallel"] = "sequential"
@@ -246,6 +247,8 @@ class ModelConfig:
     """One of providers: fail the load when it is not in use, rather than fall back silently."""
     instances: Annotated[int, Field(ge=1, le=64)] = 1
     """Sessions; on a CPU one session with all threads beats several."""
+    weight: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Its share of the server's threads, beside the weights of the other models."""
     session: SessionSection = field(default_factory=SessionSection)
     """How ONNX Runtime runs the graph."""
     batching: BatchingSection = field(default_factory=BatchingSection)
@@ -268,6 +271,16 @@ class ModelConfig:
     def label_files(self) -> dict[str, str]:
         """Output name -> its labels' file in the model's directory."""
         return {output.name: output.labels for output in self.outputs if output.labels is not None}
+
+    def thread_claim(self) -> Claim:
+        """What its sessions ask of the server's threads."""
+        parallel = self.session.execution_mode == "parallel"
+        return Claim(
+            weight=self.weight,
+            stated=self.session.intra_op_threads,
+            sessions=self.instances,
+            beside=self.session.inter_op_threads if parallel else 0,
+        )
 
     def session_config(self) -> SessionConfig:
         """What the runtime needs of it."""

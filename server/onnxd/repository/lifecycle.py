@@ -293,6 +293,7 @@ class Lifecycle:
             record.next.replaced_by = wish
             record.next.done.set()
         record.next = wish
+        self._expect()
         if not record.busy:
             record.busy = True
             task = self._tasks.create_task(self._work(name, record), name=f"model {name}")
@@ -314,6 +315,7 @@ class Lifecycle:
                 wish.done.set()
         finally:
             record.busy = False
+            self._expect()
             for left in (wish, record.next):
                 if left is not None and not left.done.is_set():
                     left.error = ServerDraining("the server is shutting down", retry_after_s=1.0)
@@ -344,6 +346,16 @@ class Lifecycle:
                 del self._records[name]
         if failures:
             raise failures[-1]
+
+    def _expect(self) -> None:
+        """Say which models are on their way: the first of many is not the only one."""
+        self._loader.threads.expect(
+            frozenset(
+                name
+                for name, record in self._records.items()
+                if record.busy or (record.next is not None and record.next.files is not None)
+            )
+        )
 
     @staticmethod
     def _settle(wish: Wish, record: Record, failures: Sequence[ServerError]) -> None:

@@ -38,6 +38,7 @@ from onnxd.runtime.devices import cuda_devices
 from onnxd.runtime.instance import Instance
 from onnxd.runtime.memory import give_back
 from onnxd.runtime.onnx_session import OnnxSession
+from onnxd.runtime.thread_shares import ThreadBudget
 from onnxd.runtime.trial import TrialRoom
 from onnxd.runtime.trial_messages import TrialReport, TrialRequest
 from onnxd.scheduler.batcher import Batcher
@@ -94,11 +95,11 @@ class Examined:
 class Loader:
     """Loads versions. The store and the trial room are the caller's, open for as long as this is used."""
 
-    def __init__(self, store: SnapshotStore, trials: TrialRoom, *, threads: int) -> None:
-        """`threads`: the size of a session's pool where its config leaves it open."""
+    def __init__(self, store: SnapshotStore, trials: TrialRoom, *, threads: ThreadBudget) -> None:
+        """`threads` says how large a session's pool is where its config leaves it open."""
+        self.threads: Final = threads
         self._store = store
         self._trials = trials
-        self._threads = threads
         self._examined: OrderedDict[tuple[str, int, str], Examined] = OrderedDict()
         """Of what was loaded while this server runs, the latest last."""
 
@@ -143,11 +144,17 @@ class Loader:
     async def release(self, stored: StoredFiles) -> None:
         await asyncio.to_thread(self._store.release, stored)
 
-    async def examine(self, settings: ModelSettings, stored: StoredFiles, number: int) -> Examined:
-        """Describe, build and run a version in a child process. Raises LoadFailed with the reason."""
+    async def examine(
+        self, settings: ModelSettings, stored: StoredFiles, number: int, threads: int | None = None
+    ) -> Examined:
+        """Describe, build and run a version in a child process. Raises LoadFailed with the reason.
+
+        `threads`: of its session's pool; None = the whole budget.
+        """
+        threads = threads or self.threads.budget
         session = settings.config.session_config()
         path = self._graph_file(settings, stored)
-        graph = await self._trials.inspect(path, session, self._threads)
+        graph = await self._trials.inspect(path, session, threads)
         spec = merge(settings.name, number, settings.loaded, graph, settings.labels)
         try:
             plan = plan_warmup(spec, settings.config.warmup)
@@ -158,9 +165,7 @@ class Loader:
         examinations = {**golden_examination(spec, stored.path)}
         if question := padding_question(spec):
             examinations[PADDING] = question
-        report = await self._trials.rehearse(
-            TrialRequest(path, session, self._threads, plan.runs, examinations)
-        )
+        report = await self._trials.rehearse(TrialRequest(path, session, threads, plan.runs, examinations))
         warning = padding_warning(report.findings.get(PADDING))
         return Examined(spec, report, plan, (*_miscounted(settings, spec), *filter(None, [warning])))
 
@@ -184,11 +189,13 @@ class Loader:
         async with AsyncExitStack() as resources:
             resources.push_async_callback(asyncio.to_thread, give_back)
             resources.push_async_callback(self.release, stored)
+            config = settings.config
+            threads = resources.enter_context(self.threads.claim(settings.name, config.thread_claim()))
             known = (settings.name, number, identity)
             examined = self._examined.get(known) if again else None
             if examined is None:
-                examined = await self.examine(settings, stored, number)
-            config, spec = settings.config, examined.spec
+                examined = await self.examine(settings, stored, number, threads)
+            spec = examined.spec
             times = examined.report.run_times_s
             instances = []
             for index in range(config.instances):
@@ -196,7 +203,7 @@ class Loader:
                     OnnxSession.open,
                     self._graph_file(settings, stored),
                     config.session_config(),
-                    self._threads,
+                    threads,
                 )
                 instance = Instance(
                     session,
@@ -234,6 +241,7 @@ class Loader:
                 providers=examined.report.providers,
                 load_s=time.monotonic() - start_s,
                 peak_bytes=examined.report.peak_bytes,
+                threads=threads,
                 warnings=examined.warnings,
             )
             self._remember(known, examined)

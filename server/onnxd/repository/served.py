@@ -31,6 +31,8 @@ class LoadReport:
     load_s: float
     peak_bytes: int
     """Memory that the rehearsal's process needed at most."""
+    threads: int = 1
+    """Of each session's pool: its share of the server's budget, or what its config states."""
     warnings: tuple[str, ...] = ()
     """What its config says that this graph makes nothing of."""
 

@@ -16,6 +16,7 @@ from onnxd.inference import InferenceConfig
 from onnxd.protocol.limits import ProtocolLimits
 from onnxd.repository.lifecycle import ModelControl
 from onnxd.repository.watcher import WatchConfig
+from onnxd.runtime.thread_shares import ThreadConfig
 from onnxd.runtime.trial import TrialLimits
 from onnxd.security.config import AuthConfig
 from onnxd.security.jwt_config import JwtConfig
@@ -84,6 +85,7 @@ class ServerSettings:
     simple: SimpleConfig = field(default_factory=SimpleConfig)
     watch: WatchConfig = field(default_factory=WatchConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)
+    threads: ThreadConfig = field(default_factory=ThreadConfig)
     trial: TrialLimits = field(default_factory=TrialLimits)
     limits: ProtocolLimits = field(default_factory=ProtocolLimits)
     shared_memory: SharedMemoryConfig = field(default_factory=SharedMemoryConfig)

@@ -47,6 +47,7 @@ def test_a_config_with_every_key_is_read_into_plain_values() -> None:
         providers: [{CUDAExecutionProvider: {device_id: 1, use_tf32: false}}, CPUExecutionProvider]
         require_provider: CUDAExecutionProvider
         instances: 2
+        weight: 3
         session: {intra_op_threads: 3, inter_op_threads: 2, execution_mode: parallel,
                   graph_optimization: basic, options: {session.set_denormal_as_zero: "1"}}
         batching: {max_queue_delay: 5ms, max_queue_size: 9, max_queue_bytes: 1MiB, default_timeout: 2s,
