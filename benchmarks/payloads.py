@@ -1,4 +1,4 @@
-"""One request for one row, in each of the three forms, and how its answer is read."""
+"""One request, usually for one row, in each of the three forms, and how its answer is read."""
 
 import http.client
 import json
@@ -29,11 +29,11 @@ class Payload:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def payload(wire: str, model: str, width: int) -> Payload:
-    """A request for one row of FP32 [width]."""
-    row = np.linspace(0, 1, width, dtype=np.float32)
+def payload(wire: str, model: str, width: int, rows: int = 1) -> Payload:
+    """A request for FP32 [rows, width]."""
+    row = np.resize(np.linspace(0, 1, width, dtype=np.float32), rows * width)
     path = f"/v2/models/{model}/infer"
-    tensor: dict[str, Any] = {"name": "x", "shape": [1, width], "datatype": "FP32"}
+    tensor: dict[str, Any] = {"name": "x", "shape": [rows, width], "datatype": "FP32"}
     if wire == "http json":
         tensor["data"] = [round(float(value), 4) for value in row]
         body = json.dumps({"inputs": [tensor]}, separators=(",", ":")).encode()
@@ -46,7 +46,7 @@ def payload(wire: str, model: str, width: int) -> Payload:
         headers = {"Content-Type": "application/octet-stream", JSON_LENGTH_HEADER: str(len(head))}
         return Payload(wire, path, head + row.tobytes(), headers)
     message = ModelInferRequest(model_name=model, raw_input_contents=[row.tobytes()])
-    message.inputs.add(name="x", datatype="FP32", shape=(1, width))
+    message.inputs.add(name="x", datatype="FP32", shape=(rows, width))
     content = message.SerializeToString()
     return Payload(wire, GRPC_METHOD, struct.pack(">BI", 0, len(content)) + content)
 

@@ -3,8 +3,8 @@
     python -m benchmarks.threads [--short] [--models N]
 
 The sessions are the server's own, in this process; each figure is a median, and the rules take turns, so that
-ratios hold on a machine that others use too. "alone" is a session that has the machine to itself. Exits 1 when
-under the default rule a model that is busy alone is slower than that by more than a quarter.
+ratios hold on a machine that others use too. "alone" is a session that has the machine to itself. Exits 1
+when under the default rule a model that is busy alone is slower than that by more than a quarter.
 """
 
 import argparse

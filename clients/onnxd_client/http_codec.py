@@ -103,10 +103,7 @@ class HttpCodec:
 
     def index(self, ready: bool) -> HttpExchange[tuple[IndexEntry, ...]]:
         def read(document: Any) -> tuple[IndexEntry, ...]:
-            return tuple(
-                IndexEntry(*(str(one.get(key, "")) for key in ("name", "version", "state", "reason")))
-                for one in document
-            )
+            return tuple(_index_entry(one) for one in document)
 
         return Exchange(self._post("/v2/repository/index", {"ready": ready}), self._json(read))
 
@@ -306,3 +303,14 @@ def _loads(body: bytes) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
         raise ServerFault(f"the answer is not JSON: {error}") from error
+
+
+def _index_entry(one: Document) -> IndexEntry:
+    memory = one.get("memory", {})
+    return IndexEntry(
+        name=str(one.get("name", "")),
+        version=str(one.get("version", "")),
+        state=str(one.get("state", "")),
+        reason=str(one.get("reason", "")),
+        memory={str(kind): int(size) for kind, size in memory.items()},
+    )

@@ -119,6 +119,9 @@ class IndexEntry:
     version: str
     state: str
     reason: str
+    memory: Mapping[str, int] = field(default_factory=dict, hash=False)
+    """Bytes, as far as the server says: peak_bytes while it was loaded, resident_bytes since, returned_bytes
+    by the last unload. Over HTTP only."""
 
 
 Document = dict[str, Any]

@@ -26,6 +26,7 @@ from onnxd.inference import InferenceService
 from onnxd.repository.catalog import Catalog
 from onnxd.repository.lifecycle import Lifecycle
 from onnxd.repository.loader import Loader
+from onnxd.repository.memory_ledger import MemoryLedger
 from onnxd.repository.store import SnapshotStore, default_state_dir
 from onnxd.runtime.ort import onnxruntime
 from onnxd.runtime.thread_shares import ThreadBudget
@@ -58,6 +59,7 @@ class Server:
     inference: InferenceService
     lifecycle: Lifecycle
     threads: ThreadBudget
+    memory: MemoryLedger
     metrics: MetricsListener | None
     """None = metrics are switched off."""
 
@@ -79,10 +81,11 @@ async def open_server(
     trials = await resources.enter_async_context(TrialRoom(settings.trial))
     catalog = Catalog()
     threads = ThreadBudget(settings.threads.budget or cpu_budget(), settings.threads.sharing)
+    memory = MemoryLedger(settings.memory.budget_bytes())
     lifecycle = await resources.enter_async_context(
         Lifecycle(
             catalog,
-            Loader(store, trials, threads=threads),
+            Loader(store, trials, threads=threads, memory=memory),
             settings.model_repository,
             control=settings.model_control,
             control_by_api=settings.model_control_api,
@@ -104,7 +107,7 @@ async def open_server(
     inference = InferenceService(
         catalog, settings.inference, shared_memory, strict_readiness=settings.strict_readiness
     )
-    metrics = Metrics(lambda: observe(release, inference, lifecycle, refusals))
+    metrics = Metrics(lambda: observe(release, inference, lifecycle, memory, refusals))
     grpc = await resources.enter_async_context(
         GrpcFrontend(
             settings.grpc,
@@ -141,11 +144,15 @@ async def open_server(
         scrapes = await resources.enter_async_context(
             MetricsListener(metrics, settings.metrics, settings.http, settings.host, gate, tls)
         )
-    return Server(http, grpc, inference, lifecycle, threads, scrapes)
+    return Server(http, grpc, inference, lifecycle, threads, memory, scrapes)
 
 
 def observe(
-    release: str, inference: InferenceService, lifecycle: Lifecycle, refusals: Refusals
+    release: str,
+    inference: InferenceService,
+    lifecycle: Lifecycle,
+    memory: MemoryLedger,
+    refusals: Refusals,
 ) -> Observation:
     """What the parts of the server have seen, for the metrics."""
     return Observation(
@@ -158,6 +165,7 @@ def observe(
         in_flight=inference.in_flight,
         refused=refusals.snapshot(),
         loads=lifecycle.loads.copy(),
+        memory_returned=memory.returned_bytes,
     )
 
 

@@ -54,6 +54,16 @@ def parse_size_bytes(value: object) -> int:
     raise ValueError(f"expected a size with a unit (B, KiB, MiB, GiB), such as '64MiB', got {value!r}")
 
 
+def size_text(size_bytes: int) -> str:
+    """For people: three digits at most, 12.3 MiB or 512 KiB."""
+    size, unit = float(size_bytes), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if abs(size) < 999.5:
+            break
+        size, unit = size / 1024, larger
+    return f"{size:.3g} {unit}"
+
+
 Seconds = Annotated[
     float,
     BeforeValidator(parse_duration_s),

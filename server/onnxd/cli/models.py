@@ -1,6 +1,6 @@
 """`onnxd models`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @url_option
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
 def command(url: str, as_json: bool) -> None:
-    """List every version of every model, what it takes and gives, and why it does not serve."""
+    """List every version of every model: what it takes and gives, its memory, why it does not serve."""
     with connected(url) as client:
         index = client.repository.index()
         metadata = [_metadata(client, entry) for entry in index]
@@ -25,7 +25,7 @@ def command(url: str, as_json: bool) -> None:
     elif not index:
         click.echo("The server has no models.")
     else:
-        header = ("MODEL", "VERSION", "STATE", "TAKES", "GIVES", "REASON")
+        header = ("MODEL", "VERSION", "STATE", "TAKES", "GIVES", "MEMORY", "REASON")
         print_table(header, [_row(*each) for each in zip(index, metadata, strict=True)])
 
 
@@ -48,7 +48,17 @@ def _metadata(client: "Client", entry: "IndexEntry") -> "ModelMetadata | None":
 def _row(entry: "IndexEntry", metadata: "ModelMetadata | None") -> tuple[str, ...]:
     takes = _lines(metadata.inputs) if metadata else ""
     gives = _lines(metadata.outputs) if metadata else ""
-    return entry.name, entry.version, entry.state or "not loaded", takes, gives, entry.reason
+    state = entry.state or "not loaded"
+    return entry.name, entry.version, state, takes, gives, _memory(entry.memory), entry.reason
+
+
+def _memory(memory: "Mapping[str, int]") -> str:
+    """12 MiB, peak 30 MiB; what an unload brought back where that is all there is."""
+    from onnxd.units import size_text
+
+    if "resident_bytes" in memory:
+        return f"{size_text(memory['resident_bytes'])}, peak {size_text(memory.get('peak_bytes', 0))}"
+    return f"{size_text(memory['returned_bytes'])} returned" if "returned_bytes" in memory else ""
 
 
 def _lines(tensors: "Sequence[TensorMetadata]") -> str:
@@ -61,6 +71,7 @@ def _document(entry: "IndexEntry", metadata: "ModelMetadata | None") -> dict[str
         "version": entry.version,
         "state": entry.state,
         "reason": entry.reason,
+        "memory": dict(entry.memory),
     }
     if metadata is not None:
         for key, tensors in (("inputs", metadata.inputs), ("outputs", metadata.outputs)):

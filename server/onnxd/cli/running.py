@@ -70,6 +70,7 @@ def banner(settings: ServerSettings, server: Server, index: tuple[IndexEntry, ..
     if server.metrics is not None:
         lines.append(f"  scrape http://{settings.host}:{server.metrics.port or server.http.port}/metrics")
     lines.append(f"  CPUs   {server.threads}")
+    lines.append(f"  memory {server.memory}")
     for entry in index:
         name = entry.name if entry.version is None else f"{entry.name} version {entry.version}"
         state = entry.state.value if entry.state is not None else "not loaded"

@@ -60,7 +60,12 @@ class ControlCalls:
         if name is None and asked.version:
             raise InvalidName("a version was given without a model name; name the model, or leave out both")
         return proto_documents.statistics(
-            StatisticsRow(served.spec.name, served.spec.version, served.statistics.snapshot())
+            StatisticsRow(
+                served.spec.name,
+                served.spec.version,
+                served.statistics.snapshot(),
+                served.report.resident_bytes,
+            )
             for served in self.inference.serving(name, version)
             if may_see(call.caller, "stats", served.spec.name)
         )

@@ -36,7 +36,13 @@ class RepositoryHandlers:
             raise MalformedPayload(f"expected 'ready' to be true or false, got {show(only_ready)}")
         return json_response(
             repository_index(
-                IndexRow(entry.name, entry.version, entry.state.value if entry.state else "", entry.reason)
+                IndexRow(
+                    entry.name,
+                    entry.version,
+                    entry.state.value if entry.state else "",
+                    entry.reason,
+                    entry.memory.known(),
+                )
                 for entry in await self.lifecycle.index()
                 if (not only_ready or entry.state is ModelState.READY)
                 and may_see(call.caller, "index", entry.name)

@@ -20,7 +20,12 @@ class StatisticsHandlers:
     async def statistics(self, call: Call) -> web.Response:
         return json_response(
             statistics(
-                StatisticsRow(served.spec.name, served.spec.version, served.statistics.snapshot())
+                StatisticsRow(
+                    served.spec.name,
+                    served.spec.version,
+                    served.statistics.snapshot(),
+                    served.report.resident_bytes,
+                )
                 for served in self.inference.serving(call.model or None, call.version)
                 if may_see(call.caller, "stats", served.spec.name)
             )

@@ -4,8 +4,8 @@ Pure: whoever calls says what is loaded. proto_documents has the same for gRPC; 
 configuration, which is a message first.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from onnxd.telemetry.statistics import Duration, StatisticsSnapshot
@@ -43,6 +43,8 @@ class IndexRow:
     version: int | None = None
     state: str = ""
     reason: str = ""
+    memory: Mapping[str, int] = field(default_factory=dict)
+    """Ours, and in the HTTP document only: the protocol's message has no place for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class StatisticsRow:
     name: str
     version: int
     counters: StatisticsSnapshot
+    resident_bytes: int = 0
+    """Memory that it holds; 0 = not known."""
 
 
 def server_metadata(name: str, version: str, extensions: Sequence[str]) -> Document:
@@ -77,7 +81,8 @@ def _tensor_metadata(spec: ModelSpec, tensor: TensorSpec) -> Document:
     }
 
 
-def repository_index(rows: Iterable[IndexRow]) -> list[Document]:
+def repository_index(rows: Iterable[IndexRow], *, extended: bool = True) -> list[Document]:
+    """`extended`: with what the protocol does not have."""
     document = []
     for row in rows:
         entry: Document = {"name": row.name}
@@ -87,6 +92,8 @@ def repository_index(rows: Iterable[IndexRow]) -> list[Document]:
             entry["state"] = row.state
         if row.reason:
             entry["reason"] = row.reason
+        if row.memory and extended:
+            entry["memory"] = dict(row.memory)
         document.append(entry)
     return document
 
@@ -124,7 +131,9 @@ def _model_statistics(row: StatisticsRow) -> Document:
             }
             for batch in counters.batches
         ],
-        "memory_usage": [],
+        "memory_usage": (
+            [{"type": "CPU", "id": 0, "byte_size": row.resident_bytes}] if row.resident_bytes else []
+        ),
     }
 
 

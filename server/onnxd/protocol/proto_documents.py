@@ -26,7 +26,9 @@ def model_metadata(spec: ModelSpec, versions: Iterable[int]) -> pb.ModelMetadata
 
 
 def repository_index(rows: Iterable[IndexRow]) -> pb.RepositoryIndexResponse:
-    return ParseDict({"models": documents.repository_index(rows)}, pb.RepositoryIndexResponse())
+    return ParseDict(
+        {"models": documents.repository_index(rows, extended=False)}, pb.RepositoryIndexResponse()
+    )
 
 
 def statistics(rows: Iterable[StatisticsRow]) -> pb.ModelStatisticsResponse:

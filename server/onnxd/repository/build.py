@@ -15,6 +15,7 @@ from onnxd.repository.reconfiguration import can_go_on
 from onnxd.repository.served import ServedVersion
 from onnxd.repository.store import StoredFiles
 from onnxd.scheduler.single_flight import Spawn
+from onnxd.units import size_text
 
 _log = structlog.get_logger(__name__)
 
@@ -122,6 +123,8 @@ class Builder:
             version=number,
             seconds=round(served.report.load_s, 3),
             threads=served.report.threads,
+            peak=size_text(served.report.peak_bytes),
+            resident=size_text(served.report.resident_bytes),
         )
         if excess := self._loader.threads.excess():
             _log.warning("threads", model=build.name, warning=excess)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from onnxd.errors import ModelNotFound, ModelUnavailable
+from onnxd.repository.memory_ledger import NOT_KNOWN, MemoryUse
 from onnxd.repository.served import ServedVersion
 
 
@@ -38,6 +39,7 @@ class IndexEntry:
     version: int | None
     state: ModelState | None
     reason: str = ""
+    memory: MemoryUse = NOT_KNOWN
 
 
 @dataclass(frozen=True, slots=True)

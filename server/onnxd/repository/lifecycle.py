@@ -12,6 +12,7 @@ asks for it.
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal
@@ -72,6 +73,7 @@ class Lifecycle:
     ) -> None:
         self._catalog = catalog
         self._loader = loader
+        self._use = loader.memory.use
         self._roots = tuple(roots)
         self._control = control
         self._control_by_api = control_by_api
@@ -119,7 +121,10 @@ class Lifecycle:
 
     async def index(self) -> tuple[IndexEntry, ...]:
         """Every known version, and every model directory that was never loaded."""
-        entries = list(self._catalog.index())
+        entries = [
+            entry if entry.version is None else replace(entry, memory=self._use(entry.name, entry.version))
+            for entry in self._catalog.index()
+        ]
         if self._control == "explicit":
             known = {entry.name for entry in entries}
             snapshot = await self._scan()

@@ -27,6 +27,7 @@ from onnxd.repository.config_file import LoadedConfig, Problem
 from onnxd.repository.fault_codes import Code
 from onnxd.repository.golden import golden_examination
 from onnxd.repository.layout import ModelFiles
+from onnxd.repository.memory_ledger import MemoryLedger
 from onnxd.repository.model_spec import merge, miscounted_labels
 from onnxd.repository.override import Override, read_override
 from onnxd.repository.padding_check import PADDING, padding_question, padding_warning
@@ -36,7 +37,6 @@ from onnxd.repository.warmup import UnfitSample, WarmupPlan, plan_warmup
 from onnxd.repository.warmup_runs import warm_up
 from onnxd.runtime.devices import cuda_devices
 from onnxd.runtime.instance import Instance
-from onnxd.runtime.memory import give_back
 from onnxd.runtime.onnx_session import OnnxSession
 from onnxd.runtime.thread_shares import ThreadBudget
 from onnxd.runtime.trial import TrialRoom
@@ -95,9 +95,18 @@ class Examined:
 class Loader:
     """Loads versions. The store and the trial room are the caller's, open for as long as this is used."""
 
-    def __init__(self, store: SnapshotStore, trials: TrialRoom, *, threads: ThreadBudget) -> None:
-        """`threads` says how large a session's pool is where its config leaves it open."""
+    def __init__(
+        self,
+        store: SnapshotStore,
+        trials: TrialRoom,
+        *,
+        threads: ThreadBudget,
+        memory: MemoryLedger | None = None,
+    ) -> None:
+        """`threads` says how large a session's pool is where its config leaves it open; `memory`, whether
+        there is room for it (None: there is)."""
         self.threads: Final = threads
+        self.memory: Final = memory or MemoryLedger()
         self._store = store
         self._trials = trials
         self._examined: OrderedDict[tuple[str, int, str], Examined] = OrderedDict()
@@ -187,16 +196,25 @@ class Loader:
         """
         start_s = time.monotonic()
         async with AsyncExitStack() as resources:
-            resources.push_async_callback(asyncio.to_thread, give_back)
             resources.push_async_callback(self.release, stored)
             config = settings.config
+            memory = await resources.enter_async_context(
+                self.memory.hold(
+                    settings.name,
+                    number,
+                    identity,
+                    files_bytes=stored.size_bytes,
+                    sessions=config.instances,
+                )
+            )
             threads = resources.enter_context(self.threads.claim(settings.name, config.thread_claim()))
             known = (settings.name, number, identity)
             examined = self._examined.get(known) if again else None
             if examined is None:
                 examined = await self.examine(settings, stored, number, threads)
-            spec = examined.spec
-            times = examined.report.run_times_s
+            tried, spec = examined.report, examined.spec
+            self.memory.measured(memory, identity, tried.peak_bytes, tried.resident_bytes)
+            times = tried.run_times_s
             instances = []
             for index in range(config.instances):
                 session = await asyncio.to_thread(
@@ -237,10 +255,13 @@ class Loader:
                     spawn=spawn,
                     clock=LoopClock(asyncio.get_running_loop()),
                 )
+            self.memory.loaded(memory)
+            resources.callback(self.memory.closing, memory)
             report = LoadReport(
-                providers=examined.report.providers,
+                providers=tried.providers,
                 load_s=time.monotonic() - start_s,
-                peak_bytes=examined.report.peak_bytes,
+                peak_bytes=memory.use.peak_bytes or 0,
+                resident_bytes=memory.use.resident_bytes or 0,
                 threads=threads,
                 warnings=examined.warnings,
             )

@@ -30,7 +30,9 @@ class LoadReport:
     """Those that the session really runs on, in order."""
     load_s: float
     peak_bytes: int
-    """Memory that the rehearsal's process needed at most."""
+    """Memory that its sessions needed at most while they were loaded, as its trial has shown."""
+    resident_bytes: int = 0
+    """Memory that they hold since."""
     threads: int = 1
     """Of each session's pool: its share of the server's budget, or what its config states."""
     warnings: tuple[str, ...] = ()
@@ -114,6 +116,7 @@ class ServedVersion:
             busy=self.batcher.running,
             placements=placements,
             load_s=self.report.load_s,
+            memory={"peak": self.report.peak_bytes, "resident": self.report.resident_bytes},
         )
 
     async def retire(self, *, drain_s: float = DRAIN_S) -> None:

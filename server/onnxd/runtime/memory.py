@@ -6,7 +6,10 @@ import os
 from pathlib import Path
 from typing import Final
 
+from onnxd.runtime.cgroup import CGROUPS, PROC, of_controller, read, unified
+
 _STATM: Final = Path("/proc/self/statm")
+_NO_LIMIT: Final = 2**60
 
 
 def resident_bytes() -> int:
@@ -15,6 +18,21 @@ def resident_bytes() -> int:
         return int(_STATM.read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return 0
+
+
+def container_limit(proc: Path = PROC, cgroups: Path = CGROUPS) -> int | None:
+    """The least memory that a control group around this process allows it; None = none sets a bound."""
+    texts = [read(folder / "memory.max") for folder in unified(proc, cgroups)]
+    texts += [read(folder / "memory.limit_in_bytes") for folder in of_controller("memory", proc, cgroups)]
+    limits = [int(text) for text in map(str.strip, texts) if text.isdecimal()]
+    # Version 1 writes a number near 2**63 for none.
+    return min((limit for limit in limits if limit < _NO_LIMIT), default=None)
+
+
+def usable_bytes() -> int:
+    """Memory that this process could have: its container's limit, or the machine's."""
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min(machine, container_limit() or machine)
 
 
 def calm_collector() -> None:

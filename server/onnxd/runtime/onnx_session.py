@@ -2,7 +2,7 @@
 
 import ctypes
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from onnxd.errors import LoadFailed, ModelUnavailable, TensorMismatch
 from onnxd.runtime import ort_errors
+from onnxd.runtime.arena import ArenaDiet
 from onnxd.runtime.graph import GraphSpec, describe
 from onnxd.runtime.ort import onnxruntime
 from onnxd.runtime.providers import CPU, check_active, resolve
@@ -21,6 +22,7 @@ _BFLOAT16: Final = 16
 _ERRORS: Final = 3
 _FATAL: Final = 4
 """ONNX Runtime's log levels."""
+_SHRINK: Final = ("memory.enable_memory_arena_shrinkage", "cpu:0")
 _DEFAULT_ENTRIES: Final[Mapping[str, str]] = {
     # Threads that spin while they wait take the CPU from the loop and from the other models.
     "session.intra_op.allow_spinning": "0",
@@ -34,11 +36,13 @@ class OnnxSession:
     `run` may be called from several threads at once; `close` only when no run is in progress.
     """
 
-    def __init__(self, session: Any, graph: GraphSpec) -> None:
+    def __init__(self, session: Any, graph: GraphSpec, *, diet: ArenaDiet | None = None) -> None:
+        """`diet` None: there is no arena to shrink."""
         self.graph = graph
         self.providers: tuple[str, ...] = tuple(session.get_providers())
         """What the session really runs on, in order of preference."""
         self._session: Any = session
+        self._diet = diet if self.on_cpu else None
         self._active: set[Any] = set()
         self._required = frozenset(tensor.name for tensor in graph.inputs)
         self._known = self._required.union(tensor.name for tensor in graph.optional)
@@ -71,7 +75,7 @@ class OnnxSession:
             session.get_inputs(), session.get_outputs(), session.get_overridable_initializers(), path
         )
         _check_bf16(graph)
-        return cls(session, graph)
+        return cls(session, graph, diet=ArenaDiet() if config.memory_arena else None)
 
     @property
     def on_cpu(self) -> bool:
@@ -94,6 +98,9 @@ class OnnxSession:
             raise self._name_mismatch(inputs)
         options = onnxruntime.RunOptions()
         options.log_severity_level = _FATAL  # a failed run is an answer to its client, not a line in the log
+        diet = self._diet
+        if diet is not None and diet.shrinks(_total_bytes(inputs.values())):
+            options.add_run_config_entry(*_SHRINK)
         self._active.add(options)
         try:
             if self._bf16_inputs or self._bf16_outputs:
@@ -105,6 +112,8 @@ class OnnxSession:
             raise ort_errors.run_failure(error) from error
         finally:
             self._active.discard(options)
+        if diet is not None:
+            diet.saw(_total_bytes(results))
         return dict(zip(names, results, strict=True))
 
     def terminate(self) -> None:
@@ -141,6 +150,13 @@ class OnnxSession:
             f"the model has no input {', '.join(repr(name) for name in surplus)}; "
             f"it has {', '.join(repr(name) for name in sorted(self._known))}"
         )
+
+
+def _total_bytes(arrays: Iterable[Array]) -> int:
+    total = 0
+    for array in arrays:
+        total += array.nbytes
+    return total
 
 
 def _check_regular(path: Path) -> None:

@@ -7,14 +7,12 @@ large for its cores is several times slower than one that fits.
 import math
 import os
 from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
-from typing import Final
+from pathlib import Path
 
-_PROC: Final = Path("/proc/self")
-_CGROUPS: Final = Path("/sys/fs/cgroup")
+from onnxd.runtime.cgroup import CGROUPS, PROC, of_controller, read, unified
 
 
-def cpu_budget(proc: Path = _PROC, cgroups: Path = _CGROUPS) -> int:
+def cpu_budget(proc: Path = PROC, cgroups: Path = CGROUPS) -> int:
     """CPUs within the affinity mask and every cgroup quota (v1 and v2) above this process; at least 1."""
     return budget(_affinity(), _quotas(proc, cgroups))
 
@@ -48,27 +46,9 @@ def _affinity() -> int:
 
 
 def _quotas(proc: Path, cgroups: Path) -> list[float]:
-    """A group's quota also holds for the groups below it, so every group up to the mount counts."""
-    quotas: list[float | None] = []
-    for line in _read(proc / "cgroup").splitlines():
-        number, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        group = PurePosixPath(path.lstrip("/"))
-        for level in (group, *group.parents):
-            if number == "0" and not controllers:
-                quotas.append(parse_cpu_max(_read(cgroups / level / "cpu.max")))
-            elif "cpu" in controllers.split(","):
-                # The controller's mount is named after it, together with cpuacct or alone.
-                for mount in (controllers, "cpu"):
-                    folder = cgroups / mount / level
-                    quota, period = _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")
-                    quotas.append(parse_cfs(quota, period))
+    quotas = [parse_cpu_max(read(folder / "cpu.max")) for folder in unified(proc, cgroups)]
+    quotas += [
+        parse_cfs(read(folder / "cpu.cfs_quota_us"), read(folder / "cpu.cfs_period_us"))
+        for folder in of_controller("cpu", proc, cgroups)
+    ]
     return [quota for quota in quotas if quota is not None]
-
-
-def _read(path: Path) -> str:
-    """The file's text; nothing where the platform does not have it or this process may not see it."""
-    try:
-        return path.read_text()
-    except OSError:
-        return ""

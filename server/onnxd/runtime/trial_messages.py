@@ -42,6 +42,8 @@ class TrialReport:
     """Seconds it took to build the session."""
     guess_failure: str = ""
     """Why the guessed warm-up run failed; empty when it went well or the runs were given."""
+    resident_bytes: int = 0
+    """How far it was above that once the runs were over and what was free had been given back."""
     findings: Mapping[str, Finding] = field(default_factory=dict)
     """Of each examination that was asked for."""
 
@@ -86,6 +88,7 @@ def report_to_json(report: TrialReport) -> dict[str, Any]:
         "providers": list(report.providers),
         "run_times_s": list(report.run_times_s),
         "peak_bytes": report.peak_bytes,
+        "resident_bytes": report.resident_bytes,
         "load_s": report.load_s,
         "guess_failure": report.guess_failure,
         "findings": dict(report.findings),
@@ -100,6 +103,7 @@ def report_from_json(document: Mapping[str, Any]) -> TrialReport:
         providers=tuple(str(name) for name in document["providers"]),
         run_times_s=tuple(float(seconds) for seconds in document["run_times_s"]),
         peak_bytes=int(document["peak_bytes"]),
+        resident_bytes=int(document["resident_bytes"]),
         load_s=float(document["load_s"]),
         guess_failure=str(document["guess_failure"]),
         findings={str(name): dict(finding) for name, finding in document["findings"].items()},

@@ -15,6 +15,7 @@ from onnxd.http_frontend.config import HttpConfig, MetricsConfig
 from onnxd.inference import InferenceConfig
 from onnxd.protocol.limits import ProtocolLimits
 from onnxd.repository.lifecycle import ModelControl
+from onnxd.repository.memory_ledger import MemoryConfig
 from onnxd.repository.watcher import WatchConfig
 from onnxd.runtime.thread_shares import ThreadConfig
 from onnxd.runtime.trial import TrialLimits
@@ -86,6 +87,7 @@ class ServerSettings:
     watch: WatchConfig = field(default_factory=WatchConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)
     threads: ThreadConfig = field(default_factory=ThreadConfig)
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
     trial: TrialLimits = field(default_factory=TrialLimits)
     limits: ProtocolLimits = field(default_factory=ProtocolLimits)
     shared_memory: SharedMemoryConfig = field(default_factory=SharedMemoryConfig)

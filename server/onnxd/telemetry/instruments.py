@@ -189,6 +189,12 @@ VERSION_INSTRUMENTS: Final[tuple[Instrument[VersionObservation], ...]] = (
         lambda seen: _labelled(seen.placements),
         labels=("where",),
     ),
+    Instrument(
+        "onnxd_model_memory_bytes", Kind.GAUGE, "bytes",
+        "Memory of its sessions as its trial has shown: at most while it was loaded (peak), and since.",
+        lambda seen: _labelled(seen.memory),
+        labels=("kind",),
+    ),
 )  # fmt: skip
 """One series (or set of them) for each served version, from its load, at 0, until it no longer serves."""
 
@@ -233,6 +239,11 @@ SERVER_INSTRUMENTS: Final[tuple[Instrument[Observation], ...]] = (
         "Loads of a model's chosen versions, by result.",
         lambda seen: _labelled(seen.loads),
         labels=("result",),
+    ),
+    Instrument(
+        "onnxd_memory_returned_bytes_total", Kind.COUNTER, "bytes",
+        "How much smaller the server was after unloads, all of them together.",
+        lambda seen: seen.memory_returned,
     ),
     Instrument(
         "onnxd_build_info", Kind.GAUGE, "",

@@ -4,7 +4,7 @@ Every part merges, so that a server of several processes can answer with the sum
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Protocol, Self, TypeVar
 
@@ -33,6 +33,8 @@ class VersionObservation:
     placements: Mapping[str, int]
     """How many instances will run their next batch where; every place is there."""
     load_s: float
+    memory: Mapping[str, int] = field(default_factory=dict)
+    """Bytes: at most while it was loaded (peak), and since (resident)."""
 
     def merged(self, other: Self) -> Self:
         """The same version in two processes."""
@@ -44,6 +46,7 @@ class VersionObservation:
             self.busy + other.busy,
             _added(self.placements, other.placements),
             max(self.load_s, other.load_s),
+            _added(self.memory, other.memory),
         )
 
 
@@ -63,6 +66,8 @@ class Observation:
     """Loads of models, by how they ended."""
     process: ProcessUsage | None = None
     machine: MachineUsage | None = None
+    memory_returned: int = 0
+    """Bytes that unloads have brought back."""
 
 
 def merge(left: Observation, right: Observation) -> Observation:
@@ -79,6 +84,7 @@ def merge(left: Observation, right: Observation) -> Observation:
         loads=_added(left.loads, right.loads),
         process=_both(left.process, right.process),
         machine=_both(left.machine, right.machine),
+        memory_returned=left.memory_returned + right.memory_returned,
     )
 
 

@@ -59,7 +59,10 @@ async def _every_command(url: str, picture: Path, array: Path) -> None:
     listed = await run("models", url=url)
     assert listed.exit_code == 0
     rows = [re.split(r" {2,}", line) for line in listed.stdout.splitlines()[2:]]
-    assert rows[0] == ["digits", "1", "READY", "pixels FP32 [-1,64]", "scores FP32 [-1,10]"]
+    assert rows[0][:5] == ["digits", "1", "READY", "pixels FP32 [-1,64]", "scores FP32 [-1,10]"]
+    memory = [r"[\d.]+ [KM]?i?B, peak [\d.]+ [KM]?i?B"] if url.startswith("http") else []
+    assert all(map(re.fullmatch, memory, rows[0][5:]))
+    assert len(memory) == len(rows[0][5:])
     assert next(row for row in rows if row[0] == "torn")[2] == "UNAVAILABLE"
 
     asked = await run("infer", "digits", str(picture), "--pixels", "0:16", url=url)

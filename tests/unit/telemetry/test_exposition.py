@@ -35,7 +35,7 @@ NAMES = [instrument.name for instrument in INSTRUMENTS]
 
 def version(model: str, statistics: StatisticsSnapshot | None = None) -> VersionObservation:
     return VersionObservation(
-        model, 3, statistics or StatisticsSnapshot(), 2, 1, {"inline": 1, "thread": 0}, 0.25
+        model, 3, statistics or StatisticsSnapshot(), 2, 1, {"inline": 1, "thread": 0}, 0.25, {"peak": 2**20}
     )
 
 
