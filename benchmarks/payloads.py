@@ -51,9 +51,9 @@ def payload(wire: str, model: str, width: int, rows: int = 1) -> Payload:
     return Payload(wire, GRPC_METHOD, struct.pack(">BI", 0, len(content)) + content)
 
 
-def ask_http(port: int, asked: Payload) -> tuple[int, bytes]:
+def ask_http(port: int, asked: Payload, timeout_s: float = _TIMEOUT_S) -> tuple[int, bytes]:
     """Status and body of one request."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_S)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
     try:
         connection.request("POST", asked.path, asked.body, dict(asked.headers))
         answer = connection.getresponse()

@@ -1,4 +1,5 @@
-"""How long the server's loop stands still: at rest, under load, and while a big model comes and goes.
+"""How long the server's loop stands still: at rest, under load, beside large JSON, and while a big model
+comes and goes.
 
     python -m benchmarks.stalls [--short] [--megabytes N]
 
@@ -23,7 +24,7 @@ from typing import Final
 from benchmarks import models
 from benchmarks.harness import LOAD_CORE, Running, on_core, scratch, server
 from benchmarks.load import run_load
-from benchmarks.payloads import ask_http, payload
+from benchmarks.payloads import Payload, ask_http, payload
 from benchmarks.table import show
 
 STALL_MS: Final = 50.0
@@ -33,6 +34,7 @@ _FEWEST: Final = 20
 _MIDDLE: Final = (256, 2048, 2048, 256)
 """A model that runs for milliseconds, so never on the loop."""
 _TIMEOUT_S: Final = 30.0
+_ECHO: Final = "/v2/models/echo/infer"
 
 
 @dataclass(slots=True)
@@ -102,6 +104,7 @@ def measure(megabytes: int, seconds: int) -> Probe:
     with scratch() as directory:
         repository = directory / "models"
         models.publish(repository, "mlp", models.mlp(), models.BATCHED)
+        models.publish(repository, "echo", models.identity())
         models.publish(repository, "middle", models.mlp(sizes=_MIDDLE), models.BATCHED)
         width = int((megabytes * 2**18 / 8) ** 0.5)
         big = directory / "big.onnx"
@@ -114,6 +117,11 @@ def measure(megabytes: int, seconds: int) -> Probe:
                     probe.enter(f"{model} over {wire}, 64 in flight")
                     asked = payload(wire, model, columns)
                     probe.failed += run_load(running.port_of(wire), asked, 64, seconds, directory).failed
+            for name, body in _large_json(60 * 2**20).items():
+                probe.enter(name)
+                for _ in range(2):
+                    status, _ = ask_http(running.http_port, Payload("http json", _ECHO, body), _TIMEOUT_S)
+                    probe.failed += status not in (200, 400)
             for _ in range(2):
                 probe.enter(f"{megabytes} MiB load")
                 (repository / "big" / "1").mkdir(parents=True)
@@ -124,6 +132,16 @@ def measure(megabytes: int, seconds: int) -> Probe:
                 _until(running, width, serving=False)
                 time.sleep(2)
         return probe
+
+
+def _large_json(size: int) -> dict[str, bytes]:
+    """Bodies of that many bytes: one is answered as it came, one is slow to read and refused."""
+    frame = b'{"inputs":[{"name":"x","datatype":"FP32","shape":[%d,4],"data":[%s]}]}'
+    rows = size // 16
+    return {
+        "60 MiB of JSON numbers": frame % (rows, b",".join([b"0.5,0.5,0.5,0.5"] * rows)),
+        "60 MiB of empty JSON arrays": frame % (1, b",".join([b"[]"] * (size // 3))),
+    }
 
 
 @contextmanager

@@ -165,6 +165,7 @@ def observe(
         in_flight=inference.in_flight,
         refused=refusals.snapshot(),
         loads=lifecycle.loads.copy(),
+        payload_bytes=inference.payloads.held_bytes,
         memory_returned=memory.returned_bytes,
     )
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Final
 
 from annotated_types import Gt
 
@@ -14,11 +14,17 @@ from onnxd.protocol.reshape import as_clients_see
 from onnxd.protocol.validation import validate
 from onnxd.repository.catalog import Catalog
 from onnxd.repository.served import Lease, ServedVersion
+from onnxd.runtime.memory import usable_bytes
+from onnxd.scheduler.payloads import PayloadBound
 from onnxd.shared_memory.config import SharedMemoryConfig
 from onnxd.shared_memory.service import SharedMemory
 from onnxd.telemetry.observation import VersionObservation
 from onnxd.tensors import Array, ModelSpec
-from onnxd.units import Seconds
+from onnxd.units import Bytes, Seconds
+
+_MOST_PAYLOAD_BYTES: Final = 2**30
+_PAYLOAD_SHARE: Final = 8
+"""A request's bytes are there about three times while it is stacked, run and answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,15 @@ class InferenceConfig:
     """The deadline of a request that brings none."""
     max_in_flight: Annotated[int, Gt(0)] = 8192
     """Requests between the decoder and the encoder; one more is refused at once."""
+    max_in_flight_bytes: Bytes | None = None
+    """Payload of all requests together, from before it is read; one more is refused at once. Unset = 1GiB, or
+    an eighth of the memory that the server may use where that is less; -1 = no bound."""
+
+    def payload_bound(self) -> int:
+        """-1 = no bound."""
+        if self.max_in_flight_bytes is not None:
+            return self.max_in_flight_bytes
+        return min(_MOST_PAYLOAD_BYTES, usable_bytes() // _PAYLOAD_SHARE)
 
 
 class InferenceService:
@@ -44,6 +59,7 @@ class InferenceService:
     ) -> None:
         """`shared_memory` None = switched off. `strict_readiness`: not ready while a model is missing."""
         self.shared_memory = shared_memory or SharedMemory(SharedMemoryConfig())
+        self.payloads: Final = PayloadBound(config.payload_bound())
         self._catalog = catalog
         self._config = config
         self._strict_readiness = strict_readiness

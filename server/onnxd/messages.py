@@ -121,3 +121,8 @@ class InferResponse:
     """By name, in the order in which they are to be answered. BYTES: object arrays of str."""
     in_shared_memory: frozenset[str] = frozenset()
     """Outputs that are written already: they are answered by name, datatype and shape alone."""
+
+    @property
+    def total_bytes(self) -> int:
+        """Of the arrays; of text only what refers to it."""
+        return sum(array.nbytes for array in self.outputs.values())

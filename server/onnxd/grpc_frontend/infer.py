@@ -19,6 +19,7 @@ from onnxd.messages import InferRequest, InferResponse, Timeline
 from onnxd.protocol.limits import ProtocolLimits
 from onnxd.protocol.proto_request import decode_infer_request
 from onnxd.protocol.proto_response import encode_infer_response, encode_stream_error
+from onnxd.scheduler.payloads import Payload
 from onnxd.telemetry.attributes import MODEL_NAME, AttributeValue, grpc_attributes, request_attributes
 from onnxd.telemetry.tracing import RequestTrace, Tracing
 from onnxd_protos.grpc_service_pb2 import ModelInferRequest
@@ -83,7 +84,9 @@ class InferCalls:
         self, data: bytes, call: Call, encode: Callable[[InferResponse], bytes], progress: _Progress
     ) -> bytes:
         try:
-            answer = await self._run(data, call, encode, progress)
+            with self.inference.payloads.open() as payload:
+                payload.grow(len(data))
+                answer = await self._run(data, call, encode, progress, payload)
         except BaseException as error:
             code = status_of(error).name if isinstance(error, ServerError) else "INTERNAL"
             if isinstance(error, asyncio.CancelledError):
@@ -94,7 +97,12 @@ class InferCalls:
         return answer
 
     async def _run(
-        self, data: bytes, call: Call, encode: Callable[[InferResponse], bytes], progress: _Progress
+        self,
+        data: bytes,
+        call: Call,
+        encode: Callable[[InferResponse], bytes],
+        progress: _Progress,
+        payload: Payload,
     ) -> bytes:
         timeline = progress.timeline
         timeline.decode_start_ns = time.monotonic_ns()
@@ -119,6 +127,7 @@ class InferCalls:
             self.inference.shared_memory.admit(local=is_local(call))
         timeline.decode_end_ns = time.monotonic_ns()
         response = await self.inference.infer(request)
+        payload.add(response.total_bytes)
         progress.version = response.model_version
         timeline.encode_start_ns = time.monotonic_ns()
         answer = encode(response)

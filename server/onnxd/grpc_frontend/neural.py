@@ -25,6 +25,11 @@ class NeuralCalls:
         """
         call.model = self.model
         call.require(self.model)
+        with self.inference.payloads.open() as payload:
+            payload.grow(len(data))
+            return await self._answer(data, call)
+
+    async def _answer(self, data: bytes, call: Call) -> bytes:
         timeline = Timeline(received_ns=call.received_ns, decode_start_ns=time.monotonic_ns())
         message = parse(InferenceRequest, data)
         spec = self.inference.spec(self.model, None)

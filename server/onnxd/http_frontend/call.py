@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from onnxd.errors import ServerError
+from onnxd.scheduler.payloads import Payload
 from onnxd.security.gate import EVERYBODY, Caller
 from onnxd.security.operations import operation
 
@@ -50,6 +51,8 @@ class Call:
     request_id: str = ""
     """The client's own id, once it is decoded."""
     trace_id: str = ""
+    payload: Payload | None = None
+    """What it holds of the bound on all requests; the boundary releases it."""
     error: str = ""
     """What went wrong, where the answer is not a refusal of the boundary's; for the access log."""
     error_kind: type[ServerError] | None = None

@@ -13,7 +13,7 @@ from onnxd.http_frontend.body import BodyReader, is_compressed
 from onnxd.http_frontend.call import Call
 from onnxd.http_frontend.deadline import deadline_s
 from onnxd.http_frontend.errors import response_to
-from onnxd.http_frontend.offload import by_size
+from onnxd.http_frontend.json_process import JsonProcess
 from onnxd.http_frontend.responses import JSON_HEADERS, send_parts
 from onnxd.http_frontend.tracing import Progress, traced
 from onnxd.inference import InferenceService
@@ -37,6 +37,7 @@ class GenerateHandlers:
     inference: InferenceService
     tracing: Tracing
     body: BodyReader
+    large: JsonProcess
     limits: ProtocolLimits
 
     async def generate(self, call: Call) -> web.StreamResponse:
@@ -81,9 +82,9 @@ class GenerateHandlers:
             raise UnsupportedEncoding(
                 "'generate' takes no compressed body: send it without Content-Encoding", readable="identity"
             )
-        text = await self.body.read(call.request)
+        text = await self.body.read(call)
         timeline.decode_start_ns = time.monotonic_ns()
-        request = progress.request = await by_size(
+        request = progress.request = await self.large.by_size(
             len(text),
             decode_generate_request,
             text,

@@ -11,6 +11,7 @@ from onnxd.errors import MalformedPayload
 from onnxd.http_frontend.body import BodyReader
 from onnxd.http_frontend.call import Call
 from onnxd.http_frontend.deadline import deadline_s
+from onnxd.http_frontend.json_process import JsonProcess
 from onnxd.http_frontend.offload import by_size
 from onnxd.http_frontend.responses import SERVER_HEADERS, send_parts
 from onnxd.http_frontend.shared_memory import is_local
@@ -19,7 +20,7 @@ from onnxd.inference import InferenceService
 from onnxd.messages import InferRequest, Timeline
 from onnxd.protocol.compression import choose_encoding, compress
 from onnxd.protocol.json_request import decode_infer_request, decode_raw_request, parse_header_length
-from onnxd.protocol.json_response import EncodedResponse, encode_infer_response
+from onnxd.protocol.json_response import EncodedResponse, encode_infer_response, json_data_bytes
 from onnxd.protocol.limits import ProtocolLimits
 from onnxd.telemetry.tracing import Tracing
 
@@ -33,6 +34,7 @@ class InferHandlers:
     inference: InferenceService
     tracing: Tracing
     body: BodyReader
+    large: JsonProcess
     limits: ProtocolLimits
 
     async def infer(self, call: Call) -> web.StreamResponse:
@@ -41,7 +43,7 @@ class InferHandlers:
     async def _answer(self, call: Call, progress: Progress) -> web.StreamResponse:
         timeline = progress.timeline
         latest_s = deadline_s(call)
-        body = await self.body.read(call.request)
+        body = await self.body.read(call)
         timeline.decode_start_ns = time.monotonic_ns()
         request = progress.request = await self._decode(call, body)
         request.timeline = timeline
@@ -54,7 +56,10 @@ class InferHandlers:
         response = await self.inference.infer(request)
         progress.version = response.model_version
         timeline.encode_start_ns = time.monotonic_ns()
-        encoded = encode_infer_response(request, response)
+        if call.payload is not None:
+            call.payload.add(response.total_bytes)
+        json_bytes = json_data_bytes(request, response)
+        encoded = await by_size(json_bytes, encode_infer_response, request, response)
         return await self._send(call, encoded, timeline)
 
     async def _decode(self, call: Call, body: bytes) -> InferRequest:
@@ -70,7 +75,7 @@ class InferHandlers:
             if json_length == 0:
                 spec = self.inference.spec(call.model, call.version)
                 return decode_raw_request(body, spec, model_version=call.version)
-        return await by_size(
+        return await self.large.by_size(
             len(body) if json_length is None else json_length,
             decode_infer_request,
             body,

@@ -6,9 +6,7 @@ from aiohttp import web
 
 from onnxd.http_frontend.body import BodyReader
 from onnxd.http_frontend.call import Call
-from onnxd.http_frontend.offload import by_size
 from onnxd.http_frontend.responses import json_response
-from onnxd.protocol.json_text import parse_object
 from onnxd.protocol.limits import ProtocolLimits
 from onnxd.protocol.log_settings import log_settings, read_log_settings
 from onnxd.telemetry.run_time_settings import RunTimeSettings
@@ -27,7 +25,6 @@ class LogSettingHandlers:
 
     async def update(self, call: Call) -> web.Response:
         """Answers with what holds afterwards."""
-        text = await self.body.read(call.request)
-        document = await by_size(len(text), parse_object, text, self.limits)
+        document = await self.body.read_object(call, self.limits)
         self.settings.change_log(read_log_settings(document))
         return await self.read(call)

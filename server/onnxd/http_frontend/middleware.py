@@ -72,6 +72,9 @@ class Boundary:
         except Exception:  # whatever it is, it is our bug, and the client must not read it
             self._refusals.count(ServerError)
             response, error = _opaque(call)
+        finally:
+            if call.payload is not None:
+                call.payload.release()
         if error and request.writer.output_size > 0:
             # A refusal now would land in the middle of the answer: the connection ends instead.
             raise ConnectionError(error)

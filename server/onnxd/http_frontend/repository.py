@@ -9,6 +9,7 @@ from aiohttp import web
 from onnxd.errors import MalformedPayload, NotSupported
 from onnxd.http_frontend.body import BodyReader
 from onnxd.http_frontend.call import Call
+from onnxd.http_frontend.json_process import JsonProcess
 from onnxd.http_frontend.offload import by_size
 from onnxd.http_frontend.responses import json_response
 from onnxd.protocol.documents import IndexRow, repository_index
@@ -27,6 +28,7 @@ class RepositoryHandlers:
 
     lifecycle: ControlPlane
     body: BodyReader
+    large: JsonProcess
     limits: ProtocolLimits
 
     async def index(self, call: Call) -> web.Response:
@@ -51,7 +53,8 @@ class RepositoryHandlers:
 
     async def load(self, call: Call) -> web.Response:
         """Answers when the model serves, or has failed to."""
-        parameters = await self._parameters(call)
+        document = await self._with_files(call) if self.lifecycle.overrides_permitted else None
+        parameters = await self._parameters(call, document)
         if asks_rollback(parameters):
             await self.lifecycle.rollback(call.model)
             return json_response({})
@@ -85,12 +88,16 @@ class RepositoryHandlers:
             "repositories: use /v2/repository/models/{model}/load or .../unload"
         )
 
-    async def _parameters(self, call: Call) -> Mapping[str, Any]:
-        parameters = (await self._object(call)).get("parameters", {})
+    async def _parameters(self, call: Call, document: dict[str, Any] | None = None) -> Mapping[str, Any]:
+        """`document`: the body, where it is read already."""
+        parameters = (await self._object(call) if document is None else document).get("parameters", {})
         if type(parameters) is not dict:
             raise MalformedPayload(f"expected 'parameters' to be an object, got {show(parameters)}")
         return parameters
 
+    async def _with_files(self, call: Call) -> dict[str, Any]:
+        text = await self.body.read(call)
+        return await self.large.by_size(len(text), parse_object, text, self.limits)
+
     async def _object(self, call: Call) -> dict[str, Any]:
-        text = await self.body.read(call.request)
-        return await by_size(len(text), parse_object, text, self.limits)
+        return await self.body.read_object(call, self.limits)

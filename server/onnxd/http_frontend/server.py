@@ -9,6 +9,7 @@ from onnxd.http_frontend.config import HttpConfig
 from onnxd.http_frontend.generate import GenerateHandlers
 from onnxd.http_frontend.health import HealthHandlers
 from onnxd.http_frontend.infer import InferHandlers
+from onnxd.http_frontend.json_process import JsonProcess
 from onnxd.http_frontend.listener import Listener
 from onnxd.http_frontend.log_settings import LogSettingHandlers
 from onnxd.http_frontend.metadata import MetadataHandlers
@@ -59,16 +60,18 @@ class HttpFrontend:
         metrics: Metrics | None,
     ) -> None:
         """`metrics` None: there is no /metrics."""
-        body = BodyReader(config)
+        body = BodyReader(config, inference.payloads)
+        self.large = large = JsonProcess(limits)
+        """Reads JSON that is too large for this process."""
         self.routes = routes(
             health=HealthHandlers(inference),
             metadata=MetadataHandlers(inference, server_name, server_version),
-            infer=InferHandlers(inference, tracing, body, limits),
-            generate=GenerateHandlers(inference, tracing, body, limits),
+            infer=InferHandlers(inference, tracing, body, large, limits),
+            generate=GenerateHandlers(inference, tracing, body, large, limits),
             statistics=StatisticsHandlers(inference),
-            repository=RepositoryHandlers(lifecycle, body, limits),
+            repository=RepositoryHandlers(lifecycle, body, large, limits),
             shared_memory=SharedMemoryHandlers(inference.shared_memory, body, limits),
-            simple=SimpleHandlers(inference, tracing, body, limits, simple_model),
+            simple=SimpleHandlers(inference, tracing, body, large, limits, simple_model),
             trace=TraceSettingHandlers(inference, run_time, body, limits),
             log=LogSettingHandlers(run_time, body, limits),
             metrics=None if metrics is None else MetricsHandlers(metrics),
@@ -95,6 +98,7 @@ class HttpFrontend:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.stop(0.0)
+        await self.large.close()
 
     def begin_drain(self) -> None:
         """From now on every answer asks its client to close the connection."""

@@ -8,9 +8,7 @@ from aiohttp import web
 from onnxd.errors import InvalidName
 from onnxd.http_frontend.body import BodyReader
 from onnxd.http_frontend.call import Call, Handler, Route
-from onnxd.http_frontend.offload import by_size
 from onnxd.http_frontend.responses import json_response
-from onnxd.protocol.json_text import parse_object
 from onnxd.protocol.limits import ProtocolLimits
 from onnxd.protocol.shared_memory import (
     cuda_is_not_supported,
@@ -55,7 +53,7 @@ class SharedMemoryHandlers:
         return json_response({})
 
     async def unregister(self, call: Call) -> web.Response:
-        await self.body.read(call.request)
+        await self.body.read(call)
         self.shared_memory.unregister(call.caller.principal, call.region or None, local=is_local(call))
         return json_response({})
 
@@ -71,12 +69,11 @@ class SharedMemoryHandlers:
         raise cuda_is_not_supported(call.region)
 
     async def cuda_unregister(self, call: Call) -> web.Response:
-        await self.body.read(call.request)
+        await self.body.read(call)
         return json_response({})
 
     async def _object(self, call: Call) -> dict[str, Any]:
-        text = await self.body.read(call.request)
-        return await by_size(len(text), parse_object, text, self.limits)
+        return await self.body.read_object(call, self.limits)
 
 
 def is_local(call: Call) -> bool:

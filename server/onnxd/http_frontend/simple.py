@@ -9,7 +9,7 @@ from onnxd.errors import MalformedPayload
 from onnxd.http_frontend.body import BodyReader
 from onnxd.http_frontend.call import Call
 from onnxd.http_frontend.deadline import deadline_s
-from onnxd.http_frontend.offload import by_size
+from onnxd.http_frontend.json_process import JsonProcess
 from onnxd.http_frontend.responses import json_response
 from onnxd.http_frontend.tracing import Progress, traced
 from onnxd.inference import InferenceService
@@ -29,6 +29,7 @@ class SimpleHandlers:
     inference: InferenceService
     tracing: Tracing
     body: BodyReader
+    large: JsonProcess
     limits: ProtocolLimits
     model: str
 
@@ -41,10 +42,10 @@ class SimpleHandlers:
     async def _answer(self, call: Call, progress: Progress) -> web.StreamResponse:
         timeline = progress.timeline
         latest_s = deadline_s(call)
-        text = await self.body.read(call.request)
+        text = await self.body.read(call)
         timeline.decode_start_ns = time.monotonic_ns()
         spec = self.inference.spec(self.model, None)
-        request, several = await by_size(len(text), _decode, text, spec, self.limits)
+        request, several = await self.large.by_size(len(text), _decode, text, spec, self.limits)
         progress.request = request
         request.timeline = timeline
         request.deadline_s = latest_s

@@ -6,10 +6,8 @@ from aiohttp import web
 
 from onnxd.http_frontend.body import BodyReader
 from onnxd.http_frontend.call import Call
-from onnxd.http_frontend.offload import by_size
 from onnxd.http_frontend.responses import json_response
 from onnxd.inference import InferenceService
-from onnxd.protocol.json_text import parse_object
 from onnxd.protocol.limits import ProtocolLimits
 from onnxd.protocol.trace_settings import LEVEL, read_trace_settings, trace_settings
 from onnxd.telemetry.run_time_settings import RunTimeSettings
@@ -31,8 +29,7 @@ class TraceSettingHandlers:
     async def update(self, call: Call) -> web.Response:
         """Answers with what holds afterwards."""
         self._check_known(call.model)
-        text = await self.body.read(call.request)
-        document = await by_size(len(text), parse_object, text, self.limits)
+        document = await self.body.read_object(call, self.limits)
         self.settings.change_trace(read_trace_settings(document), call.model)
         return self._answer(call.model)
 

@@ -69,6 +69,16 @@ def encode_infer_response(request: InferRequest, response: InferResponse) -> Enc
     return EncodedResponse(parts, len(head), _BINARY)
 
 
+def json_data_bytes(request: InferRequest, response: InferResponse) -> int:
+    """How many bytes of tensors encode_infer_response would write as JSON: what it costs."""
+    binary = {output.name: output.binary for output in request.outputs if output.binary is not None}
+    return sum(
+        array.nbytes
+        for name, array in response.outputs.items()
+        if not binary.get(name, request.binary_by_default) and name not in response.in_shared_memory
+    )
+
+
 def encode_error(message: str) -> bytes:
     """The body of every HTTP error: clients read `error`, whatever the status."""
     return orjson.dumps({"error": message.encode("utf-8", "replace").decode()})

@@ -16,6 +16,8 @@ from onnxd.protocol.limits import ProtocolLimits
 from onnxd.protocol.wording import show, show_shape
 from onnxd.tensors import Array, Datatype
 
+_PIECE_ELEMENTS: Final = 65536
+"""The lock is held for a millisecond or two at a time."""
 _HALVES: Final = (Datatype.FP16, Datatype.BF16)
 _WORDING: Final[dict[type, str]] = {
     bool: "true or false",
@@ -124,9 +126,15 @@ def encode_json_tensor(name: str, array: Array) -> Any:
 
     FP32 is written as the shortest decimal that reads back as the same float32 (0.1, where Triton widens
     first and writes 0.10000000149011612): a client that reads a double and narrows it gets the same bits,
-    from less than half the text. NaN and infinities are written as the tokens NaN, Infinity, -Infinity,
-    as Triton does. Raises TensorMismatch for FP16 and BF16.
+    from less than half the text. NaN and infinities are written as the tokens NaN, Infinity, -Infinity, as
+    Triton does. Large arrays are written piece by piece, between which other threads run. Raises
+    TensorMismatch for FP16 and BF16.
     """
+    if array.size > _PIECE_ELEMENTS:
+        flat = array.reshape(-1)
+        starts = range(0, flat.size, _PIECE_ELEMENTS)
+        pieces = (_piece(name, flat[start : start + _PIECE_ELEMENTS]) for start in starts)
+        return orjson.Fragment(b"".join([b"[", b",".join(pieces), b"]"]))
     if array.dtype == np.object_:
         return array.reshape(-1).tolist()
     if array.dtype.kind in "fV":  # V is how NumPy sees ml_dtypes' bfloat16
@@ -135,6 +143,10 @@ def encode_json_tensor(name: str, array: Array) -> Any:
         flat = np.ascontiguousarray(array).reshape(-1)
         return flat if np.isfinite(flat).all() else _encode_with_constants(flat)
     return np.ascontiguousarray(array).reshape(-1)
+
+
+def _piece(name: str, flat: Array) -> bytes:
+    return orjson.dumps(encode_json_tensor(name, flat), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
 
 
 def refusal_of_halves(name: str) -> str:

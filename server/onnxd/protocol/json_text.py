@@ -26,11 +26,7 @@ def parse_json(text: bytes, limits: ProtocolLimits) -> Any:
     Raises MalformedPayload for what is not JSON in UTF-8, and PayloadTooLarge. As with orjson, an integer
     outside 64 bits becomes a float, and a number too large for a double is an error.
     """
-    if 0 <= limits.max_json_bytes < len(text):
-        raise PayloadTooLarge(
-            f"the JSON has {len(text)} bytes, more than the {limits.max_json_bytes} allowed; send large "
-            "tensors as binary data"
-        )
+    check_json_size(len(text), limits)
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -38,6 +34,15 @@ def parse_json(text: bytes, limits: ProtocolLimits) -> Any:
         if b"NaN" in text or b"Infinity" in text:
             return _parse_with_constants(text)
         raise MalformedPayload(f"the request's JSON cannot be read: {error}") from None
+
+
+def check_json_size(size_bytes: int, limits: ProtocolLimits) -> None:
+    """Raises PayloadTooLarge for a text that parse_json would refuse for its size."""
+    if 0 <= limits.max_json_bytes < size_bytes:
+        raise PayloadTooLarge(
+            f"the JSON has {size_bytes} bytes, more than the {limits.max_json_bytes} allowed; send large "
+            "tensors as binary data"
+        )
 
 
 def parse_object(text: bytes, limits: ProtocolLimits) -> dict[str, Any]:

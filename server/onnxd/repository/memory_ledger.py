@@ -178,6 +178,9 @@ class MemoryLedger:
             return  # it never served
         returned = max(0, holding.resident_before - resident_bytes())
         self.returned_bytes += returned
+        for other in self._holdings:  # unloads that overlap: what came back is counted once
+            if other.resident_before is not None:
+                other.resident_before -= returned
         _remember(self._returned, holding.key, returned)
         _log.info(
             "memory returned", model=holding.model, version=holding.version, returned=size_text(returned)

@@ -63,6 +63,7 @@ def main() -> None:
     """Serves requests until the parent closes the pipe or ends."""
     trial_limits.no_core_dumps()
     trial_limits.die_with_parent(int(sys.argv[1]))
+    trial_limits.die_first()
     requests, answers = _own_pipes()
     # What a process takes for its first session, about 10 MiB, is not the first model's.
     onnxruntime.InferenceSession(_IDENTITY, providers=[CPU])

@@ -15,6 +15,7 @@ from typing import Final
 
 _STATUS: Final = Path("/proc/self/status")
 _CLEAR_REFS: Final = Path("/proc/self/clear_refs")
+_OOM_SCORE: Final = Path("/proc/self/oom_score_adj")
 _RESET_PEAK: Final = "5"
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -38,6 +39,12 @@ def set_limits(memory_bytes: int, cpu_s: float) -> None:
 def no_core_dumps() -> None:
     """A crash is an answer here; a dump of gigabytes for each would fill the disk."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def die_first() -> None:
+    """Where the system has to end a process for want of memory, it is this one and not the server."""
+    with contextlib.suppress(OSError):
+        _OOM_SCORE.write_text("1000")
 
 
 def die_with_parent(parent: int) -> None:

@@ -229,6 +229,11 @@ SERVER_INSTRUMENTS: Final[tuple[Instrument[Observation], ...]] = (
         lambda seen: seen.in_flight,
     ),
     Instrument(
+        "onnxd_in_flight_bytes", Kind.GAUGE, "bytes",
+        "Payload of all requests in flight, counted from before it is read.",
+        lambda seen: seen.payload_bytes,
+    ),
+    Instrument(
         "onnxd_requests_refused_total", Kind.COUNTER, "requests",
         "Requests of any kind that were answered with an error, by its class.",
         lambda seen: _labelled(seen.refused),

@@ -66,6 +66,8 @@ class Observation:
     """Loads of models, by how they ended."""
     process: ProcessUsage | None = None
     machine: MachineUsage | None = None
+    payload_bytes: int = 0
+    """Of all requests between the decoder and the encoder."""
     memory_returned: int = 0
     """Bytes that unloads have brought back."""
 
@@ -84,6 +86,7 @@ def merge(left: Observation, right: Observation) -> Observation:
         loads=_added(left.loads, right.loads),
         process=_both(left.process, right.process),
         machine=_both(left.machine, right.machine),
+        payload_bytes=left.payload_bytes + right.payload_bytes,
         memory_returned=left.memory_returned + right.memory_returned,
     )
 

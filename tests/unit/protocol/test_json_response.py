@@ -1,5 +1,6 @@
 """Answers over HTTP, as the clients read them."""
 
+import json
 from typing import Any
 
 import ml_dtypes
@@ -92,6 +93,25 @@ def test_floats_that_json_lacks_are_written_as_their_tokens() -> None:
 )
 def test_data_is_flat_and_exact(array: Array, data: bytes) -> None:
     assert b'"data":' + data + b"}" in body(encode({"y": array}))
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(200_000, dtype=np.int64).reshape(2, -1),
+        np.linspace(0, 1, 200_000, dtype=np.float32),
+        np.where(np.arange(140_000) % 7, 1.5, np.nan),
+        string_array(["a", 'b"'] * 70_000),
+    ],
+    ids=["integers", "floats", "with NaN", "text"],
+)
+def test_a_large_array_is_written_as_a_small_one_would_be(array: Array) -> None:
+    flat = array.reshape(-1)
+    document = json.loads(body(encode({"y": array})))
+    expected = flat.tolist() if array.dtype == object else flat
+    assert np.array_equal(
+        np.array(document["outputs"][0]["data"], array.dtype), expected, equal_nan=array.dtype.kind == "f"
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16], ids=["D7-FP16", "D7-BF16"])
