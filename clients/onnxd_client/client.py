@@ -178,6 +178,11 @@ class Client:
         """Counters of each version that is ready, of one model or of all, as the protocol's JSON."""
         return self._ask(self._codec.statistics(model, version_text(version)))
 
+    def placement(self, model: str, version: Version = None) -> Document:
+        """Which nodes run on which provider, and their share of a run; onnxd's own, over HTTP only. The first
+        answer for a version takes as long as its load."""
+        return self._ask(self._codec.placement(model, version_text(version)))
+
     def _probe(self, exchange: Exchange[Any, Any, bool]) -> bool:
         return self._run(self._session.probe(exchange, self._session.context(None, None)))
 

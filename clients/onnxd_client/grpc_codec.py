@@ -114,6 +114,9 @@ class GrpcCodec:
             "ModelStatistics", request, lambda reply: [document(one) for one in reply.model_stats]
         )
 
+    def placement(self, model: str, version: str) -> GrpcExchange[Document]:
+        raise InvalidRequest("the placement report is answered over HTTP only: use an http:// address")
+
     def index(self, ready: bool) -> GrpcExchange[tuple[IndexEntry, ...]]:
         return _exchange(
             "RepositoryIndex",

@@ -101,6 +101,9 @@ class HttpCodec:
             self._get(path), self._json(lambda document: [_document(one) for one in document["model_stats"]])
         )
 
+    def placement(self, model: str, version: str) -> HttpExchange[Document]:
+        return Exchange(self._get(_model_path(model, version) + "/placement"), self._json(_document))
+
     def index(self, ready: bool) -> HttpExchange[tuple[IndexEntry, ...]]:
         def read(document: Any) -> tuple[IndexEntry, ...]:
             return tuple(_index_entry(one) for one in document)

@@ -27,6 +27,7 @@ from onnxd.repository.catalog import Catalog
 from onnxd.repository.lifecycle import Lifecycle
 from onnxd.repository.loader import Loader
 from onnxd.repository.memory_ledger import MemoryLedger
+from onnxd.repository.placement_report import PlacementReports
 from onnxd.repository.store import SnapshotStore, default_state_dir
 from onnxd.runtime.ort import onnxruntime
 from onnxd.runtime.thread_shares import ThreadBudget
@@ -137,6 +138,7 @@ async def open_server(
             gate=gate,
             tls=tls,
             metrics=metrics if settings.metrics.enabled else None,
+            placements=PlacementReports(trials),
         )
     )
     scrapes: MetricsListener | None = None

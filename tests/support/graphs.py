@@ -308,6 +308,16 @@ def big(megabytes: int) -> bytes:
     )
 
 
+def in_pairs() -> bytes:
+    """y = x as rows of two (FP32): fails for an odd number of elements, and so for one of each free size."""
+    return model(
+        [helper.make_node("Reshape", ["x", "pairs"], ["y"])],
+        [tensor("x", Datatype.FP32, ("n",))],
+        [tensor("y", Datatype.FP32, ("m", 2))],
+        {"pairs": np.array([-1, 2], np.int64)},
+    )
+
+
 def unknown_op() -> bytes:
     """Uses the operator NoSuchOperator of a domain that nobody registered."""
     return model(

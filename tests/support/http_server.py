@@ -9,6 +9,8 @@ from typing import Any
 from onnxd.http_frontend.config import HttpConfig
 from onnxd.http_frontend.server import HttpFrontend
 from onnxd.protocol.limits import ProtocolLimits
+from onnxd.repository.placement_report import PlacementReports
+from onnxd.runtime.trial import TrialRoom
 from onnxd.security.gate import Gate
 from onnxd.telemetry.log_settings import LogSettings
 from onnxd.telemetry.metrics import Metrics
@@ -84,6 +86,7 @@ async def http_server(
         refusals=stand.refusals,
         gate=Gate(),
         metrics=metrics,
+        placements=PlacementReports(TrialRoom()),
     )
     async with frontend:
         yield HttpServer(frontend, stand)

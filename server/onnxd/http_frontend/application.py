@@ -7,6 +7,7 @@ from onnxd.http_frontend.infer import InferHandlers
 from onnxd.http_frontend.log_settings import LogSettingHandlers
 from onnxd.http_frontend.metadata import MetadataHandlers
 from onnxd.http_frontend.metrics import MetricsHandlers
+from onnxd.http_frontend.placement import PlacementHandlers
 from onnxd.http_frontend.repository import RepositoryHandlers
 from onnxd.http_frontend.shared_memory import SharedMemoryHandlers
 from onnxd.http_frontend.simple import SimpleHandlers
@@ -27,6 +28,7 @@ def routes(
     trace: TraceSettingHandlers,
     log: LogSettingHandlers,
     metrics: MetricsHandlers | None,
+    placement: PlacementHandlers,
 ) -> tuple[Route, ...]:
     """Method, path, handler, and the operation that a caller must be permitted."""
     model = "/v2/models/{model}"
@@ -44,6 +46,8 @@ def routes(
         Route("GET", f"{version}/config", metadata.config, "config"),
         Route("GET", f"{model}/stats", statistics.statistics, "stats"),
         Route("GET", f"{version}/stats", statistics.statistics, "stats"),
+        Route("GET", f"{model}/placement", placement.placement, "stats"),
+        Route("GET", f"{version}/placement", placement.placement, "stats"),
         Route("POST", f"{model}/infer", infer.infer, "infer"),
         Route("POST", f"{version}/infer", infer.infer, "infer"),
         Route("POST", f"{model}/generate", generate.generate, "infer"),

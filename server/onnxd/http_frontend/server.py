@@ -15,6 +15,7 @@ from onnxd.http_frontend.log_settings import LogSettingHandlers
 from onnxd.http_frontend.metadata import MetadataHandlers
 from onnxd.http_frontend.metrics import MetricsHandlers
 from onnxd.http_frontend.middleware import Boundary
+from onnxd.http_frontend.placement import PlacementHandlers
 from onnxd.http_frontend.repository import RepositoryHandlers
 from onnxd.http_frontend.shared_memory import SharedMemoryHandlers
 from onnxd.http_frontend.simple import SimpleHandlers
@@ -23,6 +24,7 @@ from onnxd.http_frontend.trace_settings import TraceSettingHandlers
 from onnxd.inference import InferenceService
 from onnxd.protocol.limits import ProtocolLimits
 from onnxd.repository.control_plane import ControlPlane
+from onnxd.repository.placement_report import PlacementReports
 from onnxd.security.gate import Gate
 from onnxd.telemetry.metrics import Metrics
 from onnxd.telemetry.refusals import Refusals
@@ -58,6 +60,7 @@ class HttpFrontend:
         gate: Gate,
         tls: ssl.SSLContext | None = None,
         metrics: Metrics | None,
+        placements: PlacementReports,
     ) -> None:
         """`metrics` None: there is no /metrics."""
         body = BodyReader(config, inference.payloads)
@@ -75,6 +78,7 @@ class HttpFrontend:
             trace=TraceSettingHandlers(inference, run_time, body, limits),
             log=LogSettingHandlers(run_time, body, limits),
             metrics=None if metrics is None else MetricsHandlers(metrics),
+            placement=PlacementHandlers(inference, placements),
         )
         """Everything that is answered, for the documentation and for the tests that walk it."""
         self._boundary = Boundary(self.routes, host, refusals, gate)

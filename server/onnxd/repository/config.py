@@ -21,6 +21,7 @@ from onnxd.repository.config_values import (
 )
 from onnxd.repository.shape_config import Axes, BatchInputs
 from onnxd.repository.version_policy import VersionPolicy, Versions
+from onnxd.runtime.providers import Fallback
 from onnxd.runtime.session_config import SessionConfig
 from onnxd.runtime.thread_shares import Claim
 from onnxd.scheduler.policy import BatchPolicy
@@ -244,7 +245,9 @@ class ModelConfig:
     providers: Annotated[tuple[Provider, ...], Field(min_length=1, max_length=16)] = ("CPUExecutionProvider",)
     """Execution providers in order of preference; an item may be {name: {option: value}}."""
     require_provider: str | None = None
-    """One of providers: fail the load when it is not in use, rather than fall back silently."""
+    """One of providers: fail the load when it is not in use, whatever provider_fallback says."""
+    provider_fallback: Fallback = "error"
+    """When a provider cannot be had: fail the load (error), or go on with those after it and warn (next)."""
     instances: Annotated[int, Field(ge=1, le=64)] = 1
     """Sessions; on a CPU one session with all threads beats several."""
     weight: Annotated[int, Field(ge=1, le=1000)] = 1
@@ -287,6 +290,7 @@ class ModelConfig:
         return SessionConfig(
             providers=self.providers,
             require_provider=self.require_provider,
+            provider_fallback=self.provider_fallback,
             intra_op_threads=self.session.intra_op_threads,
             inter_op_threads=self.session.inter_op_threads,
             execution_mode=self.session.execution_mode,

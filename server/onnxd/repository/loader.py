@@ -86,6 +86,8 @@ class Examined:
 
     spec: ModelSpec
     report: TrialReport
+    request: TrialRequest
+    """What was tried, without the examinations."""
     warmup: WarmupPlan
     """What it was run with; nothing when that could only be guessed."""
     warnings: tuple[str, ...] = ()
@@ -174,9 +176,11 @@ class Loader:
         examinations = {**golden_examination(spec, stored.path)}
         if question := padding_question(spec):
             examinations[PADDING] = question
-        report = await self._trials.rehearse(TrialRequest(path, session, threads, plan.runs, examinations))
+        request = TrialRequest(path, session, threads, plan.runs)
+        report = await self._trials.rehearse(replace(request, examinations=examinations))
         warning = padding_warning(report.findings.get(PADDING))
-        return Examined(spec, report, plan, (*_miscounted(settings, spec), *filter(None, [warning])))
+        warnings = (*_miscounted(settings, spec), *filter(None, [warning]), *report.notes)
+        return Examined(spec, report, request, plan, warnings)
 
     async def load(
         self,
@@ -277,6 +281,7 @@ class Loader:
                 instances=instances,
                 stated=settings.loaded.stated,
                 front=front,
+                tried=examined.request,
             )
 
     def _read_settings(self, files: ModelFiles, override: Override | None) -> ModelSettings:

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from onnxd.repository.config import ModelConfig
 from onnxd.repository.pbtxt.shown import as_triton
 from onnxd.runtime.placement import Placement
+from onnxd.runtime.trial_messages import TrialRequest
 from onnxd.scheduler.batcher import Batcher
 from onnxd.scheduler.front import Front
 from onnxd.scheduler.submit import Submit
@@ -66,9 +67,11 @@ class ServedVersion:
         instances: Sequence[Placed] = (),
         stated: config_pb.ModelConfig | None = None,
         front: Front | None = None,
+        tried: TrialRequest | None = None,
     ) -> None:
         """`instances`: those that the batcher runs on, to look at. `stated`: what the config was read from,
-        where that was Triton's form. `front`: what stands before the batcher."""
+        where that was Triton's form. `front`: what stands before the batcher. `tried`: how it was first run;
+        its file is there while this serves."""
         self.spec: Final = spec
         self.config = config
         self.identity = identity
@@ -80,6 +83,7 @@ class ServedVersion:
         """Of a request."""
         self.statistics: Final = statistics
         self.report: Final = report
+        self.tried: Final = tried
         self.output_names: Final = tuple(output.name for output in spec.outputs)
         self.reshaped_outputs: Final = {
             output.name: output for output in spec.outputs if output.reshape is not None

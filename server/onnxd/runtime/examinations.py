@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from onnxd.runtime.golden import GOLDEN, examine_golden
+from onnxd.runtime.node_profile import PLACEMENT, examine_placement
 from onnxd.runtime.onnx_session import OnnxSession
 from onnxd.runtime.padding_examination import examine_padding
 
@@ -20,4 +21,5 @@ Examination = Callable[[OnnxSession, Path, Question], Finding]
 EXAMINATIONS: Final[Mapping[str, Examination]] = {
     GOLDEN: examine_golden,
     "padding": examine_padding,
+    PLACEMENT: examine_placement,
 }

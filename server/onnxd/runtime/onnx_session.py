@@ -1,7 +1,6 @@
 """One ONNX Runtime session over one model file."""
 
 import ctypes
-import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -13,21 +12,16 @@ from onnxd.runtime import ort_errors
 from onnxd.runtime.arena import ArenaDiet
 from onnxd.runtime.graph import GraphSpec, describe
 from onnxd.runtime.ort import onnxruntime
-from onnxd.runtime.providers import CPU, check_active, resolve
-from onnxd.runtime.session_config import SessionConfig, check_options
+from onnxd.runtime.providers import CPU
+from onnxd.runtime.session_config import SessionConfig
+from onnxd.runtime.session_start import StartedSession, start_session
 from onnxd.tensors import Array, Datatype
 
 _BFLOAT16: Final = 16
 """ONNX's number for the element type."""
-_ERRORS: Final = 3
 _FATAL: Final = 4
-"""ONNX Runtime's log levels."""
+"""ONNX Runtime's log level."""
 _SHRINK: Final = ("memory.enable_memory_arena_shrinkage", "cpu:0")
-_DEFAULT_ENTRIES: Final[Mapping[str, str]] = {
-    # Threads that spin while they wait take the CPU from the loop and from the other models.
-    "session.intra_op.allow_spinning": "0",
-    "session.inter_op.allow_spinning": "0",
-}
 
 
 class OnnxSession:
@@ -36,11 +30,20 @@ class OnnxSession:
     `run` may be called from several threads at once; `close` only when no run is in progress.
     """
 
-    def __init__(self, session: Any, graph: GraphSpec, *, diet: ArenaDiet | None = None) -> None:
-        """`diet` None: there is no arena to shrink."""
+    def __init__(
+        self,
+        session: Any,
+        graph: GraphSpec,
+        *,
+        diet: ArenaDiet | None = None,
+        started: StartedSession | None = None,
+    ) -> None:
+        """`diet` None: there is no arena to shrink. `started`: how it came about, for the load's report."""
         self.graph = graph
         self.providers: tuple[str, ...] = tuple(session.get_providers())
         """What the session really runs on, in order of preference."""
+        self.notes: tuple[str, ...] = () if started is None else started.notes
+        """What whoever loads it should know of where it runs, a line each."""
         self._session: Any = session
         self._diet = diet if self.on_cpu else None
         self._active: set[Any] = set()
@@ -51,31 +54,23 @@ class OnnxSession:
         self._bf16_outputs = _bf16_names(graph.outputs)
 
     @classmethod
-    def open(cls, path: Path, config: SessionConfig, threads: int) -> "OnnxSession":
+    def open(
+        cls, path: Path, config: SessionConfig, threads: int, profile: Path | None = None
+    ) -> "OnnxSession":
         """Builds the session. Blocks, for seconds when the model is large.
 
-        `threads` is the size of the intra-op pool where the config leaves it open (0). Raises LoadFailed
-        with a reason that holds no path of this machine. A crash inside ONNX Runtime takes the process
-        along: a file is tried in a TrialRoom before the server opens it.
+        `threads` is the size of the intra-op pool where the config leaves it open (0); `profile` a directory
+        for what `end_profiling` gives. Raises LoadFailed with a reason that holds no path of this machine. A
+        crash inside ONNX Runtime takes the process along: a file is tried in a TrialRoom before the server
+        opens it.
         """
-        _check_regular(path)
-        choices = resolve(config.providers, config.require_provider, onnxruntime.get_available_providers())
-        options = _options(config, threads)
-        try:
-            session = onnxruntime.InferenceSession(
-                str(path),
-                options,
-                providers=[(choice.name, dict(choice.options)) for choice in choices],
-                enable_fallback=0,  # else a provider that fails is replaced by the CPU with a print
-            )
-        except Exception as error:  # whatever it raises: its classes share no base but Exception
-            raise ort_errors.load_failure(error, path) from error
-        check_active(choices, session.get_providers())
+        started = start_session(path, config, threads, profile)
+        session = started.session
         graph = describe(
             session.get_inputs(), session.get_outputs(), session.get_overridable_initializers(), path
         )
         _check_bf16(graph)
-        return cls(session, graph, diet=ArenaDiet() if config.memory_arena else None)
+        return cls(session, graph, diet=ArenaDiet() if config.memory_arena else None, started=started)
 
     @property
     def on_cpu(self) -> bool:
@@ -121,6 +116,10 @@ class OnnxSession:
         for options in tuple(self._active):
             options.terminate = True
 
+    def end_profiling(self) -> Path:
+        """The profile of all runs so far, for a session that was opened with one. Once."""
+        return Path(self._session.end_profiling())
+
     def close(self) -> None:
         """Drops the session; its memory is free once the last run has returned."""
         self._session = None
@@ -157,44 +156,6 @@ def _total_bytes(arrays: Iterable[Array]) -> int:
     for array in arrays:
         total += array.nbytes
     return total
-
-
-def _check_regular(path: Path) -> None:
-    """Opening anything but a regular file can block for ever (a FIFO) or says nothing useful."""
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise LoadFailed(f"{path.name} cannot be read: {error.strerror}") from error
-    if not stat.S_ISREG(status.st_mode):
-        kind = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-        raise LoadFailed(f"{path.name} is {kind}; expected an ONNX model file")
-    if status.st_size == 0:
-        raise LoadFailed(f"{path.name} is empty")
-
-
-def _options(config: SessionConfig, threads: int) -> Any:
-    """Both pool sizes are always set: left alone, each session takes the machine's cores, quota or not."""
-    check_options(config.options)
-    levels = onnxruntime.GraphOptimizationLevel
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = config.intra_op_threads or threads
-    options.inter_op_num_threads = config.inter_op_threads
-    options.execution_mode = {
-        "sequential": onnxruntime.ExecutionMode.ORT_SEQUENTIAL,
-        "parallel": onnxruntime.ExecutionMode.ORT_PARALLEL,
-    }[config.execution_mode]
-    options.graph_optimization_level = {
-        "disable": levels.ORT_DISABLE_ALL,
-        "basic": levels.ORT_ENABLE_BASIC,
-        "extended": levels.ORT_ENABLE_EXTENDED,
-        "all": levels.ORT_ENABLE_ALL,
-    }[config.graph_optimization]
-    options.enable_cpu_mem_arena = config.memory_arena
-    options.enable_mem_pattern = config.memory_pattern
-    options.log_severity_level = _ERRORS  # what a provider says when its libraries are missing
-    for key, value in {**_DEFAULT_ENTRIES, **config.options}.items():
-        options.add_session_config_entry(key, value)
-    return options
 
 
 def _bf16_names(tensors: tuple[Any, ...]) -> frozenset[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from onnxd.errors import LoadFailed
-from onnxd.runtime.providers import CPU, suggestion
+from onnxd.runtime.providers import CPU, Fallback, suggestion
 
 OPTIONS: Final = frozenset(
     {
@@ -61,6 +61,8 @@ class SessionConfig:
     """In order of preference: names, or one name with its options."""
     require_provider: str | None = None
     """The load fails unless this provider is active."""
+    provider_fallback: Fallback = "error"
+    """What happens when one of them cannot be had: the load fails, or goes on with those after it."""
     intra_op_threads: int = 0
     """Threads inside one operator; 0 = the server's budget of CPUs."""
     inter_op_threads: int = 1

@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 
 from onnxd.errors import LoadFailed
 from onnxd.runtime.graph import GraphSpec
+from onnxd.runtime.provider_errors import cause_in
 from onnxd.runtime.session_config import SessionConfig
 from onnxd.runtime.trial_messages import TrialReport, TrialRequest, report_from_json, request_to_json
 from onnxd.runtime.trial_process import ChildGone, TrialProcess, out_of_memory
@@ -100,6 +101,8 @@ class TrialRoom:
                 raise LoadFailed(f"{name}: not tried, the server is shutting down")
             await self._reap()
             child, answer = await self._ask(request.path, document, name)
+            cause = cause_in(child.take_errors()) or child.cause
+            child.cause = "" if run else cause
             if "report" not in answer or child.trials >= _TRIALS_PER_CHILD:
                 await child.end()
             else:
@@ -108,11 +111,12 @@ class TrialRoom:
                 self._idle[child] = loop.call_later(self._idle_s, self._expire, child)
             self._others.discard(child)
         if "report" not in answer:
-            raise LoadFailed(self._refusal(answer, name))
+            raise LoadFailed(self._refusal(answer, name) + (f"; {cause}" if cause else ""))
         try:
-            return report_from_json(answer["report"])
+            report = report_from_json(answer["report"])
         except (KeyError, TypeError, ValueError) as error:
             raise LoadFailed(f"{name}: its trial gave an answer that cannot be read") from error
+        return dataclasses.replace(report, notes=(*report.notes, cause)) if report.notes and cause else report
 
     async def _ask(
         self, path: Path, document: dict[str, Any], name: str

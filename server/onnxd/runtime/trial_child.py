@@ -64,6 +64,7 @@ def main() -> None:
     trial_limits.no_core_dumps()
     trial_limits.die_with_parent(int(sys.argv[1]))
     trial_limits.die_first()
+    trial_limits.no_large_files()
     requests, answers = _own_pipes()
     # What a process takes for its first session, about 10 MiB, is not the first model's.
     onnxruntime.InferenceSession(_IDENTITY, providers=[CPU])
@@ -104,7 +105,10 @@ def _answer(document: dict[str, Any], built: _Built | None, send: Send) -> _Buil
         check_references(request.path)
         send({"phase": BUILDING})
         built = _build(request)
-    report = TrialReport(built.session.graph, built.session.providers, (), _risen(built), built.load_s)
+    session = built.session
+    report = TrialReport(
+        session.graph, session.providers, (), _risen(built), built.load_s, notes=session.notes
+    )
     if not document["run"]:
         send({"report": report_to_json(report)})
         return built
@@ -137,7 +141,9 @@ def _build(request: TrialRequest) -> _Built:
     trial_limits.reset_peak()
     before = resident_bytes()
     start_s = time.perf_counter()
-    session = OnnxSession.open(request.path, request.session, request.threads or cpu_budget())
+    session = OnnxSession.open(
+        request.path, request.session, request.threads or cpu_budget(), request.profile
+    )
     return _Built(_to_build(request), session, time.perf_counter() - start_s, before)
 
 

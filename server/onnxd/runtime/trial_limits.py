@@ -17,6 +17,7 @@ _STATUS: Final = Path("/proc/self/status")
 _CLEAR_REFS: Final = Path("/proc/self/clear_refs")
 _OOM_SCORE: Final = Path("/proc/self/oom_score_adj")
 _RESET_PEAK: Final = "5"
+_LARGEST_FILE_BYTES: Final = 64 * 2**20
 _PR_SET_PDEATHSIG: Final = 1
 
 
@@ -39,6 +40,11 @@ def set_limits(memory_bytes: int, cpu_s: float) -> None:
 def no_core_dumps() -> None:
     """A crash is an answer here; a dump of gigabytes for each would fill the disk."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def no_large_files() -> None:
+    """What this process writes is cut off: a profile of a graph that loops would fill the disk."""
+    _set_soft(resource.RLIMIT_FSIZE, _LARGEST_FILE_BYTES)
 
 
 def die_first() -> None:

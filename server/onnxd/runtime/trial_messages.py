@@ -26,6 +26,8 @@ class TrialRequest:
     not take an image of 1 x 1), but must not crash."""
     examinations: Mapping[str, Question] = field(default_factory=dict)
     """What else to look into after those runs, by the names of `EXAMINATIONS`, in this order."""
+    profile: Path | None = None
+    """A directory of the caller's, for a session that keeps a profile of its runs."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class TrialReport:
     """Why the guessed warm-up run failed; empty when it went well or the runs were given."""
     resident_bytes: int = 0
     """How far it was above that once the runs were over and what was free had been given back."""
+    notes: tuple[str, ...] = ()
+    """What whoever loads it should know of where it runs, a line each."""
     findings: Mapping[str, Finding] = field(default_factory=dict)
     """Of each examination that was asked for."""
 
@@ -61,6 +65,7 @@ def request_to_json(request: TrialRequest) -> dict[str, Any]:
             for run in request.warmup
         ],
         "examinations": {name: dict(question) for name, question in request.examinations.items()},
+        "profile": None if request.profile is None else str(request.profile),
     }
 
 
@@ -79,6 +84,7 @@ def request_from_json(document: Mapping[str, Any]) -> TrialRequest:
             for run in document["warmup"]
         ),
         examinations=document["examinations"],
+        profile=None if document["profile"] is None else Path(document["profile"]),
     )
 
 
@@ -91,6 +97,7 @@ def report_to_json(report: TrialReport) -> dict[str, Any]:
         "resident_bytes": report.resident_bytes,
         "load_s": report.load_s,
         "guess_failure": report.guess_failure,
+        "notes": list(report.notes),
         "findings": dict(report.findings),
     }
 
@@ -106,5 +113,6 @@ def report_from_json(document: Mapping[str, Any]) -> TrialReport:
         resident_bytes=int(document["resident_bytes"]),
         load_s=float(document["load_s"]),
         guess_failure=str(document["guess_failure"]),
+        notes=tuple(str(note) for note in document["notes"]),
         findings={str(name): dict(finding) for name, finding in document["findings"].items()},
     )

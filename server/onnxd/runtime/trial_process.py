@@ -38,6 +38,8 @@ class TrialProcess:
         """How many requests it has been given."""
         self.holds: PurePath | None = None
         """The file whose session it has kept from an inspection."""
+        self.cause = ""
+        """What it printed about a provider of that session."""
 
     @classmethod
     async def spawn(cls) -> Self:
@@ -82,7 +84,7 @@ class TrialProcess:
         """
         self.trials += 1
         self._phase = ""
-        self._take_errors()
+        self.take_errors()
         try:
             async with asyncio.timeout(wall_s):
                 return await self._exchange(request)
@@ -115,7 +117,7 @@ class TrialProcess:
             self.kill()
             await self._process.communicate()
         if self._errors >= 0:
-            self._last_words = self._take_errors()
+            self._last_words = self.take_errors()
             os.close(self._errors)
             self._errors = -1
 
@@ -145,7 +147,7 @@ class TrialProcess:
     def _when(self) -> str:
         return " while starting" if self._phase in _IDLE_PHASES else f" while {self._phase}"
 
-    def _take_errors(self) -> str:
+    def take_errors(self) -> str:
         """What it has written to its standard error since the last call; at most the pipe's size."""
         try:
             return os.read(self._errors, _ERROR_BYTES).decode(errors="replace")

@@ -70,3 +70,29 @@ def test_a_session_that_fell_back_is_refused() -> None:
     check_active(chosen, [CUDA, CPU])
     with pytest.raises(LoadFailed, match=f"did not start {CUDA}"):
         check_active(chosen, [CPU])
+
+
+@pytest.mark.parametrize(
+    ("provider", "option", "meant"),
+    [
+        ("TensorrtExecutionProvider", "trt_fp16_enabled", "trt_fp16_enable"),
+        ("OpenVINOExecutionProvider", "device_typ", "device_type"),
+        ("CoreMLExecutionProvider", "MLComputeUnit", "MLComputeUnits"),
+        ("DmlExecutionProvider", "deviceid", "device_id"),
+    ],
+)
+def test_of_other_providers_a_misspelt_option_is_recognised(provider: str, option: str, meant: str) -> None:
+    with pytest.raises(LoadFailed, match=f"no option '{option}'.*did you mean '{meant}'"):
+        resolve([{provider: {option: 1}}], None, [provider, CPU])
+    resolve([{provider: {meant: 1}}], None, [provider, CPU])
+
+
+def test_an_option_that_nobody_has_heard_of_is_left_to_the_provider() -> None:
+    openvino, future = "OpenVINOExecutionProvider", "FutureExecutionProvider"
+    resolve([{openvino: {"brand_new": 1}}, {future: {"x": 1}}], None, [openvino, future])
+
+
+def test_with_the_fallback_what_is_not_there_is_left_out() -> None:
+    assert resolve([CUDA, CPU], None, [CPU], fallback="next") == [ProviderChoice(CPU, {})]
+    with pytest.raises(LoadFailed, match="is not available here"):
+        resolve([CUDA], None, [CPU], fallback="next")
