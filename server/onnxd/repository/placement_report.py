@@ -4,9 +4,9 @@ Not at each load: profiling builds the session a second time.
 """
 
 import asyncio
-import tempfile
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -48,14 +48,13 @@ class PlacementReports:
         name = served.spec.name
         if served.tried is None:
             raise InvalidRequest(f"model '{name}' was not loaded from a file, so it cannot be profiled")
-        directory = await asyncio.to_thread(tempfile.mkdtemp, prefix="onnxd-profile-")
-        request = replace(served.tried, profile=Path(directory), examinations={PLACEMENT: {}})
-        try:
-            tried = await self._trials.rehearse(request)
-        except LoadFailed as error:
-            raise InvalidRequest(f"model '{name}' cannot be profiled: {error.message}") from error
-        finally:
-            await asyncio.to_thread(_remove, Path(directory))
+        # A directory of the server's: it goes, whatever becomes of the process that writes into it.
+        with TemporaryDirectory(prefix="onnxd-profile-") as directory:
+            request = replace(served.tried, profile=Path(directory), examinations={PLACEMENT: {}})
+            try:
+                tried = await self._trials.rehearse(request)
+            except LoadFailed as error:
+                raise InvalidRequest(f"model '{name}' cannot be profiled: {error.message}") from error
         if tried.guess_failure:
             raise InvalidRequest(
                 f"model '{name}' cannot be profiled, since a run on made-up inputs failed: "
@@ -67,10 +66,3 @@ class PlacementReports:
             "session_providers": list(tried.providers),
             **tried.findings[PLACEMENT],
         }
-
-
-def _remove(directory: Path) -> None:
-    """With what a process that died has left in it."""
-    for left in directory.iterdir():
-        left.unlink()
-    directory.rmdir()
