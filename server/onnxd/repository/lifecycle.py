@@ -356,9 +356,7 @@ class Lifecycle:
         """Say which models are on their way: the first of many is not the only one."""
         self._loader.threads.expect(
             frozenset(
-                name
-                for name, record in self._records.items()
-                if record.busy or (record.next is not None and record.next.files is not None)
+                name for name, record in self._records.items() if record.busy or record.next is not None
             )
         )
 
