@@ -1,12 +1,17 @@
-"""What holds for every test: no telemetry from ONNX Runtime, and no skipped test in CI."""
+"""What holds for every test: no telemetry, no clock in a verdict, and no skipped test in CI."""
 
 import os
 from collections.abc import Generator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
+# How long an example takes says more of the machine's other work than of the test.
+settings.register_profile("onnxd", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("onnxd")
 
 
 @pytest.hookimpl(wrapper=True)
