@@ -136,7 +136,7 @@ def test_J6_a_token_for_several_is_for_us_too() -> None:
     assert accepted(token(claims(aud=["another", "onnxd"])))
 
 
-@pytest.mark.parametrize("exp", [NOW_S + 100 * 365 * 86_400, 10**300, 1e300, NOW_S + 86_400 + 100], ids=str)
+@pytest.mark.parametrize("exp", [NOW_S + 100 * 365 * 86_400, 10**300, 1e300, NOW_S + 2 * 86_400], ids=str)
 def test_J7_a_token_that_holds_too_long_is_refused(exp: float) -> None:
     assert not accepted(token(claims(exp=exp)))
 
