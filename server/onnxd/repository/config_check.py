@@ -107,10 +107,14 @@ def _of_labels(config: ModelConfig, document: Document, around: Surroundings) ->
 
 
 def _of_providers(config: ModelConfig, document: Document, around: Surroundings) -> Iterator[Fault]:
+    left = any(provider_name(entry) in around.available for entry in config.providers)
+    passed_over = config.provider_fallback == "next" and left
     for index, entry in enumerate(config.providers):
         name = provider_name(entry)
         loc = ("providers", index)
         if name not in around.available:
+            if passed_over and name in around.known_providers:
+                continue
             yield document.fault(
                 loc, _refusal(name, around), Code.PROVIDER, _provider_mend(entry, index, around)
             )

@@ -149,8 +149,8 @@ def resolve(
 
 
 def options_of(name: str) -> frozenset[str] | None:
-    """The options that a config may set of a provider; None where that is not known."""
-    return _OPTIONS.get(name)
+    """The options that a config may set of a provider, or the usual ones; None where that is not known."""
+    return _OPTIONS.get(name) or _SOME_OPTIONS.get(name)
 
 
 def not_started(choices: Sequence[ProviderChoice], active: Sequence[str]) -> list[str]:

@@ -190,6 +190,16 @@ def test_every_code_has_a_row_in_the_documentation() -> None:
     assert rows == sorted(code.value for code in Code)
 
 
+def test_a_provider_that_may_be_passed_over_is_no_fault_while_another_is_there() -> None:
+    here = Case("", "")
+    text = "provider_fallback: next\nproviders: [{providers}]\n"
+    assert faults(text.replace("{providers}", f"{CUDA}, {CPU}"), here) == []
+    (only,) = faults(text.replace("{providers}", CUDA), here)
+    assert only.code == Code.PROVIDER
+    (misspelt,) = faults(text.replace("{providers}", f"CUDAExecutionProvidr, {CPU}"), here)
+    assert misspelt.code == Code.PROVIDER
+
+
 def test_all_faults_are_told_at_once() -> None:
     text = (
         "descripton: x\ninstances: 0\n" + BATCHED + "inputs: [{name: x, datatype: FP64, shape: [63]}]\n"
