@@ -39,6 +39,29 @@ def mlp(seed: int = 0, sizes: Sequence[int] = (784, 256, 10)) -> bytes:
     return _model(nodes, sizes[0], sizes[-1], weights)
 
 
+def folded(seed: int = 0, width: int = 784) -> bytes:
+    """An MLP whose rows are cut in two and put together again, by the number of rows: its nodes alone do not
+    prove that rows are independent."""
+    random = np.random.default_rng(seed)
+    half = width // 2
+    nodes = [
+        helper.make_node("Shape", ["x"], ["rows"], start=0, end=1),
+        helper.make_node("Mul", ["rows", "two"], ["halves"]),
+        helper.make_node("Concat", ["halves", "half"], ["cut"], axis=0),
+        helper.make_node("Concat", ["rows", "whole"], ["joined"], axis=0),
+        helper.make_node("Reshape", ["x", "cut"], ["parts"]),
+        helper.make_node("MatMul", ["parts", "w"], ["products"]),
+        helper.make_node("Reshape", ["products", "joined"], ["y"]),
+    ]
+    weights = {
+        "two": np.array([2], np.int64),
+        "half": np.array([half], np.int64),
+        "whole": np.array([10], np.int64),
+        "w": (random.standard_normal((half, 5)) / half**0.5).astype(np.float32),
+    }
+    return _model(nodes, width, 10, weights)
+
+
 def row_constant(number: int, width: int = 4) -> bytes:
     """y = 0 * x + number: an answer says which version gave it."""
     constants = {"zero": np.array(0, np.float32), "number": np.array(number, np.float32)}

@@ -29,6 +29,7 @@ from onnxd.repository.loader import Loader
 from onnxd.repository.memory_ledger import MemoryLedger
 from onnxd.repository.placement_report import PlacementReports
 from onnxd.repository.store import SnapshotStore, default_state_dir
+from onnxd.repository.verdicts import VerdictFiles
 from onnxd.runtime.ort import onnxruntime
 from onnxd.runtime.thread_shares import ThreadBudget
 from onnxd.runtime.threads import cpu_budget
@@ -78,7 +79,8 @@ async def open_server(
     release = version("onnxd")
     resources.enter_context(open_audit(settings.audit))
     tracing = await resources.enter_async_context(open_tracing(settings.tracing, release))
-    store = resources.enter_context(SnapshotStore(settings.state_dir or default_state_dir()))
+    state_dir = settings.state_dir or default_state_dir()
+    store = resources.enter_context(SnapshotStore(state_dir))
     trials = await resources.enter_async_context(TrialRoom(settings.trial))
     catalog = Catalog()
     threads = ThreadBudget(settings.threads.budget or cpu_budget(), settings.threads.sharing)
@@ -86,7 +88,14 @@ async def open_server(
     lifecycle = await resources.enter_async_context(
         Lifecycle(
             catalog,
-            Loader(store, trials, threads=threads, memory=memory),
+            Loader(
+                store,
+                trials,
+                threads=threads,
+                memory=memory,
+                batching=settings.batching,
+                verdicts=VerdictFiles(state_dir),
+            ),
             settings.model_repository,
             control=settings.model_control,
             control_by_api=settings.model_control_api,

@@ -30,7 +30,6 @@ def _models() -> dict[str, tuple[dict[int, bytes], str | None]]:
         "comes_and_goes": graphs.add_one(),
         "scalar": graphs.scalar(),
         "free": graphs.add_one(("n",)),
-        "grid": graphs.add_one(("n", "m")),
         "text": graphs.identity(Datatype.BYTES, ("n",)),
         "truth": graphs.identity(Datatype.BOOL, ("n",)),
         "half": graphs.identity(Datatype.FP16, ("n",)),
@@ -42,6 +41,7 @@ def _models() -> dict[str, tuple[dict[int, bytes], str | None]]:
     }
     return {
         **{name: ({1: graph}, None) for name, graph in alone.items()},
+        "grid": ({1: graphs.add_one(("n", "m"))}, "max_batch_size: 0\n"),
         "rows": ({1: graphs.add_one()}, "max_batch_size: 8\n"),
         "pair": ({1: graphs.two_inputs()}, "max_batch_size: 8\n"),
         "optional": ({1: graphs.optional_initializer()}, "inputs:\n  - {name: bias, optional: true}\n"),

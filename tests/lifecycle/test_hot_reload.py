@@ -63,13 +63,15 @@ async def test_a_model_dropped_into_the_repository_answers(server: RunningServer
     assert await answer(server, "two") == 2
 
 
-async def test_a_bare_file_is_version_1_and_is_not_batched(server: RunningServer) -> None:
+async def test_a_bare_file_is_version_1_and_is_batched_as_its_rows_are_independent(
+    server: RunningServer,
+) -> None:
     publish(server.repository, "bare", 1, row_constant(3))
     shutil.move(server.repository / "bare" / "1" / "model.onnx", server.repository / "bare" / "model.onnx")
     (server.repository / "bare" / "1").rmdir()
     await server.ready("bare", 1)
     assert await answer(server, "bare") == 3
-    assert server.server.inference.spec("bare", None).max_batch_size == 0
+    assert server.server.inference.spec("bare", None).max_batch_size == 32
 
 
 async def test_a_higher_version_takes_over_and_the_old_one_goes(server: RunningServer) -> None:

@@ -40,10 +40,11 @@ def command(
     from onnxd.cli.examination import examine_repository
 
     roots = repository or loaded.settings.model_repository
-    report = examine_repository(roots, loaded.settings.trial)
+    limits, batching = loaded.settings.trial, loaded.settings.batching
+    report = examine_repository(roots, limits, batching)
     mended = [each for faulty in report.faulty_files if (each := mend_file(faulty))] if fix else []
     if any(not each.left_alone for each in mended):
-        report = examine_repository(roots, loaded.settings.trial)
+        report = examine_repository(roots, limits, batching)
     if as_json:
         document = report.document()
         print_json(document | {"fixed": [each.document() for each in mended]} if fix else document)

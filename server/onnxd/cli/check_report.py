@@ -6,6 +6,8 @@ from typing import Any
 
 from onnxd.repository.config_check import Surroundings
 from onnxd.repository.fault_codes import Code
+from onnxd.runtime.row_verdict import Verdict as RowVerdict
+from onnxd.runtime.row_verdict import verdict_to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,9 @@ class Verdict:
     peak_bytes: int = 0
     chosen: bool = True
     """Whether the model's `versions` would have it served."""
+    max_batch_size: int = 0
+    rows: RowVerdict | None = None
+    """Whether rows are independent; None: nobody asked."""
 
     @property
     def sound(self) -> bool:
@@ -89,6 +94,9 @@ class Verdict:
         notes = [f"{self.takes} -> {self.gives}"]
         if self.run_s is not None:
             notes.append(f"run {_time(self.run_s)}")
+        if self.rows is not None:
+            batches = f"batches of {self.max_batch_size}" if self.max_batch_size else "not batched"
+            notes.append(f"{batches}, {self.rows}")
         if not self.chosen:
             notes.append("not chosen by 'versions'")
         return self.model, version, "ok", "; ".join(notes)
@@ -105,6 +113,8 @@ class Verdict:
             "run_s": self.run_s,
             "peak_bytes": self.peak_bytes,
             "chosen": self.chosen,
+            "max_batch_size": self.max_batch_size,
+            "rows": None if self.rows is None else verdict_to_json(self.rows),
         }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from onnxd.cli.check_report import CheckReport, Finding
 from onnxd.cli.model_examination import Bench, ModelExamination
+from onnxd.repository.batching import BatchingConfig
 from onnxd.repository.fault_codes import Code
 from onnxd.repository.layout import scan
 from onnxd.repository.loader import Loader
@@ -17,12 +18,16 @@ from onnxd.runtime.threads import cpu_budget
 from onnxd.runtime.trial import TrialLimits, TrialRoom
 
 
-def examine_repository(roots: Sequence[Path], limits: TrialLimits) -> CheckReport:
+def examine_repository(
+    roots: Sequence[Path], limits: TrialLimits, batching: BatchingConfig | None = None
+) -> CheckReport:
     """A verdict on every version in these directories. Blocks while the trials run."""
-    return asyncio.run(_examine(roots, limits))
+    return asyncio.run(_examine(roots, limits, batching))
 
 
-async def _examine(roots: Sequence[Path], limits: TrialLimits) -> CheckReport:
+async def _examine(
+    roots: Sequence[Path], limits: TrialLimits, batching: BatchingConfig | None
+) -> CheckReport:
     snapshot = scan(roots)
     examinations = []
     # A store of its own: the server's state directory may be in use.
@@ -31,7 +36,8 @@ async def _examine(roots: Sequence[Path], limits: TrialLimits) -> CheckReport:
         store = resources.enter_context(SnapshotStore(Path(directory)))
         async with TrialRoom(limits, parallel=1) as trials:
             threads = cpu_budget()
-            bench = Bench(store, trials, Loader(store, trials, threads=ThreadBudget(threads)), threads)
+            loader = Loader(store, trials, threads=ThreadBudget(threads), batching=batching)
+            bench = Bench(store, trials, loader, threads)
             for files in snapshot.models.values():
                 examinations.append(ModelExamination(bench, files))
                 await examinations[-1].run()

@@ -201,6 +201,8 @@ class ModelExamination:
                 run_s=max(report.run_times_s, default=None),
                 peak_bytes=report.peak_bytes,
                 chosen=spec.version in settings.config.versions.select(self._files.versions),
+                max_batch_size=spec.max_batch_size,
+                rows=examined.rows,
             )
         )
 

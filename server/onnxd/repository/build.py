@@ -122,6 +122,8 @@ class Builder:
             model=build.name,
             version=number,
             seconds=round(served.report.load_s, 3),
+            max_batch_size=served.spec.max_batch_size,
+            rows=None if served.report.rows is None else str(served.report.rows),
             threads=served.report.threads,
             peak=size_text(served.report.peak_bytes),
             resident=size_text(served.report.resident_bytes),

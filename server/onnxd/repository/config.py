@@ -18,6 +18,7 @@ from onnxd.repository.config_values import (
     Provider,
     SessionOptions,
     SomeBytes,
+    Verification,
 )
 from onnxd.repository.shape_config import Axes, BatchInputs
 from onnxd.repository.version_policy import VersionPolicy, Versions
@@ -125,6 +126,9 @@ class PrioritySection:
 class BatchingSection:
     """How requests wait and are put together."""
 
+    verify: Verification = "auto"
+    """Whether rows are shown to be independent at the load: auto = a warning where they are not, strict = no
+    load, off = not looked at. Without max_batch_size a model is batched only where it is shown."""
     dynamic: bool = True
     """Put the rows of several requests into one run; with false each request runs alone, with its rows."""
     split_large: bool = False
@@ -233,7 +237,8 @@ class ModelConfig:
     file: FileName = "model.onnx"
     """The graph's file in each version directory."""
     max_batch_size: Annotated[int, Field(ge=0, le=MAX_ROWS)] | None = None
-    """Rows of the biggest batch; 0 or absent = the model does not batch, and shapes are complete."""
+    """Rows of the biggest batch; 0 = the model does not batch, and shapes are complete. Absent = as many as
+    the server's batching.default_max_batch_size where rows are shown to be independent, else 0."""
     inputs: tuple[InputConfig, ...] = ()
     """Inputs to narrow or to make optional; those not listed are as the graph says."""
     outputs: tuple[OutputConfig, ...] = ()

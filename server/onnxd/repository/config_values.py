@@ -1,7 +1,7 @@
 """The values of config.yaml that need more than a type: file names, providers, session options."""
 
 import re
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, WithJsonSchema
 
@@ -94,6 +94,11 @@ def _at_most_a_day(value: float) -> float:
     return value
 
 
+def _off(value: Any) -> Any:
+    """YAML reads a bare `off` as false."""
+    return "off" if value is False else value
+
+
 FileName = Annotated[
     str,
     AfterValidator(check_file_name),
@@ -107,6 +112,7 @@ Level = Annotated[str, AfterValidator(check_level)]
 LEVELS_AS_KEYS: Final = Field(json_schema_extra={"propertyNames": {"pattern": f"^({_LEVEL})$"}})
 SomeBytes = Annotated[Bytes, BeforeValidator(_short), AfterValidator(_some_bytes)]
 Duration = Annotated[Seconds, BeforeValidator(_short), AfterValidator(_at_most_a_day)]
+Verification = Annotated[Literal["auto", "strict", "off"], BeforeValidator(_off)]
 Provider = Annotated[
     ProviderEntry,
     PlainValidator(parse_provider),

@@ -35,6 +35,7 @@ class Code(enum.Enum):
     RANK_UNKNOWN = "C035"
     NO_DEFAULT = "C036"
     WARMUP = "C037"
+    ROWS = "C038"
 
     NO_LABELS = "C040"
     LABELS_FILE = "C041"

@@ -21,23 +21,27 @@ import structlog
 
 from onnxd.errors import LoadFailed
 from onnxd.protocol.load_parameters import LoadOverride
+from onnxd.repository.batching import BatchingConfig
 from onnxd.repository.config import ModelConfig
 from onnxd.repository.config_choice import read_config
-from onnxd.repository.config_file import LoadedConfig, Problem
-from onnxd.repository.fault_codes import Code
+from onnxd.repository.config_file import LoadedConfig
 from onnxd.repository.golden import golden_examination
 from onnxd.repository.layout import ModelFiles
 from onnxd.repository.memory_ledger import MemoryLedger
-from onnxd.repository.model_spec import merge, miscounted_labels
+from onnxd.repository.model_spec import miscounted_labels
 from onnxd.repository.override import Override, read_override
 from onnxd.repository.padding_check import PADDING, padding_question, padding_warning
+from onnxd.repository.row_proof import Draft, KnownVerdicts, RowProof, draft
 from onnxd.repository.served import LoadReport, ServedVersion
 from onnxd.repository.store import NoRoom, SnapshotStore, StoredFiles
-from onnxd.repository.warmup import UnfitSample, WarmupPlan, plan_warmup
+from onnxd.repository.verdicts import NoVerdicts, verdict_digest
+from onnxd.repository.warmup import WarmupPlan
 from onnxd.repository.warmup_runs import warm_up
 from onnxd.runtime.devices import cuda_devices
+from onnxd.runtime.examinations import Question
 from onnxd.runtime.instance import Instance
 from onnxd.runtime.onnx_session import OnnxSession
+from onnxd.runtime.row_verdict import Verdict
 from onnxd.runtime.thread_shares import ThreadBudget
 from onnxd.runtime.trial import TrialRoom
 from onnxd.runtime.trial_messages import TrialReport, TrialRequest
@@ -92,6 +96,8 @@ class Examined:
     """What it was run with; nothing when that could only be guessed."""
     warnings: tuple[str, ...] = ()
     """What the config says that this graph makes nothing of."""
+    rows: Verdict | None = None
+    """Whether its rows are independent; None: nobody asked."""
 
 
 class Loader:
@@ -104,13 +110,18 @@ class Loader:
         *,
         threads: ThreadBudget,
         memory: MemoryLedger | None = None,
+        batching: BatchingConfig | None = None,
+        verdicts: KnownVerdicts | None = None,
     ) -> None:
         """`threads` says how large a session's pool is where its config leaves it open; `memory`, whether
-        there is room for it (None: there is)."""
+        there is room for it (None: there is); `verdicts`, what is known of the independence of rows (None:
+        nothing)."""
         self.threads: Final = threads
         self.memory: Final = memory or MemoryLedger()
         self._store = store
         self._trials = trials
+        self._batching = batching or BatchingConfig()
+        self._verdicts = verdicts or NoVerdicts()
         self._examined: OrderedDict[tuple[str, int, str], Examined] = OrderedDict()
         """Of what was loaded while this server runs, the latest last."""
 
@@ -166,21 +177,36 @@ class Loader:
         session = settings.config.session_config()
         path = self._graph_file(settings, stored)
         graph = await self._trials.inspect(path, session, threads)
-        spec = merge(settings.name, number, settings.loaded, graph, settings.labels)
-        try:
-            plan = plan_warmup(spec, settings.config.warmup)
-        except UnfitSample as unfit:
-            raise settings.loaded.failure([Problem(unfit.loc, unfit.text, Code.WARMUP)]) from unfit
-        if plan.guessed:
-            plan = replace(plan, runs=(), counts=())
-        examinations = {**golden_examination(spec, stored.path)}
-        if question := padding_question(spec):
-            examinations[PADDING] = question
-        request = TrialRequest(path, session, threads, plan.runs)
-        report = await self._trials.rehearse(replace(request, examinations=examinations))
-        warning = padding_warning(report.findings.get(PADDING))
-        warnings = (*_miscounted(settings, spec), *filter(None, [warning]), *report.notes)
-        return Examined(spec, report, request, plan, warnings)
+        request = TrialRequest(path, session, threads)
+
+        def drafted(proven_rows: int) -> Draft:
+            return draft(settings.name, number, settings.loaded, graph, settings.labels, proven_rows)
+
+        async def rehearse(draft: Draft, asked: Mapping[str, Question]) -> TrialReport:
+            asked = {**golden_examination(draft.spec, stored.path), **asked}
+            if question := padding_question(draft.spec):
+                asked[PADDING] = question
+            return await self._trials.rehearse(replace(request, warmup=draft.plan.runs, examinations=asked))
+
+        proof = RowProof(
+            settings.loaded,
+            graph,
+            drafted,
+            rehearse,
+            default_rows=self._batching.default_max_batch_size,
+            known=self._verdicts,
+            digest=verdict_digest(stored.digest, settings.config.file, session),
+        )
+        tried = await proof.run()
+        padding = padding_warning(tried.report.findings.get(PADDING))
+        warnings = (
+            *_miscounted(settings, tried.spec),
+            *tried.warnings,
+            *filter(None, [padding]),
+            *tried.report.notes,
+        )
+        request = replace(request, warmup=tried.plan.runs)
+        return Examined(tried.spec, tried.report, request, tried.plan, warnings, tried.rows)
 
     async def load(
         self,
@@ -268,6 +294,7 @@ class Loader:
                 resident_bytes=memory.use.resident_bytes or 0,
                 threads=threads,
                 warnings=examined.warnings,
+                rows=examined.rows,
             )
             self._remember(known, examined)
             return ServedVersion(

@@ -24,15 +24,20 @@ def merge(
     loaded: LoadedConfig,
     graph: GraphSpec,
     labels: Mapping[str, Sequence[str]] = _NO_LABELS,
+    *,
+    proven_rows: int = 0,
 ) -> ModelSpec:
     """The spec of one version. The config may narrow what the graph says, never contradict it.
 
     `labels`: by output, the lines of the files that the config names (ModelConfig.label_files). All of the
     graph's required inputs are in the spec, and those with a default that the config lists: in the config's
     order when it lists them all, else in the graph's, those with a default last.
+    `proven_rows`: what max_batch_size is where the config leaves it open; 0 = the model does not batch.
     Raises LoadFailed with every disagreement, each at its line of the config and with the way to mend it.
     """
-    merger = _Merger(loaded, graph, labels)
+    stated = loaded.config.max_batch_size
+    max_batch_size = proven_rows if stated is None else stated
+    merger = _Merger(loaded, graph, labels, batches=max_batch_size > 0)
     inputs = tuple(merger.inputs())
     outputs = tuple(merger.outputs())
     config = loaded.config
@@ -48,7 +53,7 @@ def merge(
         version=version,
         inputs=inputs,
         outputs=outputs,
-        max_batch_size=config.max_batch_size or 0,
+        max_batch_size=max_batch_size,
         axes=axes_of(config),
         batch_inputs=batch_inputs_of(config, graph),
     )
@@ -57,13 +62,21 @@ def merge(
 class _Merger:
     """Collects problems on the way, so that all are reported at once."""
 
-    def __init__(self, loaded: LoadedConfig, graph: GraphSpec, labels: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self,
+        loaded: LoadedConfig,
+        graph: GraphSpec,
+        labels: Mapping[str, Sequence[str]],
+        *,
+        batches: bool,
+    ) -> None:
         self.problems: list[tuple[Loc, str] | Problem] = []
         self._config = loaded.config
         self._source = loaded.document.source
         self._strict_labels = loaded.stated is None
         self._graph = graph
         self._labels = labels
+        self._batches = batches
 
     def inputs(self) -> list[TensorSpec]:
         specs = list(self._inputs())
@@ -147,7 +160,7 @@ class _Merger:
         )
 
     def _is_scalar(self, tensor: GraphTensor) -> bool:
-        return tensor.rank_known and len(tensor.shape) == int(self._config.batches)
+        return tensor.rank_known and len(tensor.shape) == int(self._batches)
 
     def _shape(
         self, loc: Loc, what: str, stated: tuple[int, ...] | None, tensor: GraphTensor
@@ -162,7 +175,7 @@ class _Merger:
                 self.problems.append(Problem(loc[:-1], text, Code.RANK_UNKNOWN, (), said))
             return stated or ()
         shape = tensor.shape
-        if self._config.batches:
+        if self._batches:
             if not shape or shape[0] != -1:
                 at = ("max_batch_size",)
                 text, said = _cannot_batch(what, shape), _declared(what, tensor)
@@ -180,7 +193,7 @@ class _Merger:
         self, what: str, stated: tuple[int, ...], shape: tuple[int, ...], whole: tuple[int, ...]
     ) -> str:
         text = f"{self._source} says {list(stated)}, the graph says {list(shape)} for {what}"
-        if self._config.batches:
+        if self._batches:
             text += " (without the batch dimension)"
             if len(stated) == len(whole) and all(map(_narrows, stated[1:], shape)):
                 return f"{text}; leave the first dimension out: it is the batch's"

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from onnxd.repository.config import ModelConfig
 from onnxd.repository.pbtxt.shown import as_triton
 from onnxd.runtime.placement import Placement
+from onnxd.runtime.row_verdict import Verdict
 from onnxd.runtime.trial_messages import TrialRequest
 from onnxd.scheduler.batcher import Batcher
 from onnxd.scheduler.front import Front
@@ -38,6 +39,8 @@ class LoadReport:
     """Of each session's pool: its share of the server's budget, or what its config states."""
     warnings: tuple[str, ...] = ()
     """What its config says that this graph makes nothing of."""
+    rows: Verdict | None = None
+    """Whether its rows are independent; None: nobody asked."""
 
 
 class Placed(Protocol):

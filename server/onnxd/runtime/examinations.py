@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from onnxd.runtime import independence
 from onnxd.runtime.golden import GOLDEN, examine_golden
 from onnxd.runtime.node_profile import PLACEMENT, examine_placement
 from onnxd.runtime.onnx_session import OnnxSession
@@ -18,8 +19,13 @@ Finding = dict[str, Any]
 Examination = Callable[[OnnxSession, Path, Question], Finding]
 """Raises LoadFailed to refuse the model."""
 
+INDEPENDENCE: Final = "independence"
+"""Answers with a Verdict on a RowQuestion."""
 EXAMINATIONS: Final[Mapping[str, Examination]] = {
     GOLDEN: examine_golden,
     "padding": examine_padding,
     PLACEMENT: examine_placement,
+    INDEPENDENCE: independence.examine,
 }
+SPARING: Final = frozenset({INDEPENDENCE})
+"""Examinations on inputs that nobody asked for: that one ends the child is a finding, and no refusal."""

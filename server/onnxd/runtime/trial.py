@@ -12,10 +12,18 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from onnxd.errors import LoadFailed
+from onnxd.runtime.examinations import SPARING
 from onnxd.runtime.graph import GraphSpec
 from onnxd.runtime.provider_errors import cause_in
 from onnxd.runtime.session_config import SessionConfig
-from onnxd.runtime.trial_messages import TrialReport, TrialRequest, report_from_json, request_to_json
+from onnxd.runtime.trial_messages import (
+    DIED,
+    EXAMINING,
+    TrialReport,
+    TrialRequest,
+    report_from_json,
+    request_to_json,
+)
 from onnxd.runtime.trial_process import ChildGone, TrialProcess, out_of_memory
 from onnxd.units import Bytes, Seconds
 
@@ -34,6 +42,15 @@ class TrialLimits:
     """CPU time of all its threads together."""
     wall: Seconds = 120.0
     """Time by the clock, the waiting for files and for the CPU included."""
+
+
+class _EndedExamining(Exception):
+    """The child ended in an examination, or had to be ended."""
+
+    def __init__(self, message: str, examination: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.examination = examination
 
 
 class TrialRoom:
@@ -84,8 +101,17 @@ class TrialRoom:
         return (await self._try(request, run=False)).graph
 
     async def rehearse(self, request: TrialRequest) -> TrialReport:
-        """Builds the session, unless an inspection just has, and runs the warm-up. Raises LoadFailed."""
-        return await self._try(request, run=True)
+        """Builds the session, unless an inspection just has, and runs the warm-up. Raises LoadFailed.
+
+        One of the SPARING examinations that ends the child is a finding: the rest is tried again without it.
+        """
+        try:
+            return await self._try(request, run=True)
+        except _EndedExamining as end:
+            others = {name: asked for name, asked in request.examinations.items() if name != end.examination}
+            report = await self.rehearse(dataclasses.replace(request, examinations=others))
+            findings = {**report.findings, end.examination: {DIED: end.message}}
+            return dataclasses.replace(report, findings=findings)
 
     async def _try(self, request: TrialRequest, *, run: bool) -> TrialReport:
         request = dataclasses.replace(request, path=request.path.absolute())
@@ -135,7 +161,10 @@ class TrialRoom:
                 self._others.discard(child)  # it died while nobody used it; a fresh one is never gone
             except LoadFailed as error:
                 self._others.discard(child)
-                raise LoadFailed(f"{name}: {error.message}") from error
+                text = f"{name}: {error.message}"
+                if child.phase.removeprefix(EXAMINING) in SPARING:
+                    raise _EndedExamining(text, child.phase.removeprefix(EXAMINING)) from error
+                raise LoadFailed(text) from error
 
     def _take(self, path: Path) -> TrialProcess | None:
         """The idle child that holds this file's session, or any other."""

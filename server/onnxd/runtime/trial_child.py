@@ -26,6 +26,7 @@ from onnxd.runtime.ort import onnxruntime
 from onnxd.runtime.providers import CPU
 from onnxd.runtime.threads import cpu_budget
 from onnxd.runtime.trial_messages import (
+    EXAMINING,
     TrialReport,
     TrialRequest,
     report_to_json,
@@ -114,17 +115,18 @@ def _answer(document: dict[str, Any], built: _Built | None, send: Send) -> _Buil
         return built
     send({"phase": RUNNING})
     times, failure = _warm_up(built.session, request.warmup)
+    peak = _risen(built)
     give_back()
     resident = max(0, resident_bytes() - built.resident_before)
     findings = {}
     for name, question in request.examinations.items():
-        send({"phase": f"examining its {name}"})
+        send({"phase": f"{EXAMINING}{name}"})
         findings[name] = EXAMINATIONS[name](built.session, request.path, question)
     report = replace(
         report,
         run_times_s=times,
         guess_failure=failure,
-        peak_bytes=_risen(built),
+        peak_bytes=peak,
         resident_bytes=resident,
         findings=findings,
     )

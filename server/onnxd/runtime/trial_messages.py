@@ -4,13 +4,18 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from onnxd.runtime.blank import Blank, WarmupRun
 from onnxd.runtime.examinations import Finding, Question
 from onnxd.runtime.graph import GraphSpec, graph_from_json, graph_to_json
 from onnxd.runtime.session_config import SessionConfig
 from onnxd.tensors import Datatype
+
+EXAMINING: Final = "examining its "
+"""Before an examination's name: the phase that the child says it is in."""
+DIED: Final = "died"
+"""In the finding of an examination that ended the child: how."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,8 @@ class TrialReport:
     notes: tuple[str, ...] = ()
     """What whoever loads it should know of where it runs, a line each."""
     findings: Mapping[str, Finding] = field(default_factory=dict)
-    """Of each examination that was asked for."""
+    """Of each examination that was asked for. One that ended the child found `{DIED: how}`: it says nothing
+    against a model whose warm-up went well."""
 
 
 def request_to_json(request: TrialRequest) -> dict[str, Any]:

@@ -73,6 +73,11 @@ class TrialProcess:
         return self._process.pid
 
     @property
+    def phase(self) -> str:
+        """What it said last that it was about to do."""
+        return self._phase
+
+    @property
     def is_running(self) -> bool:
         return self._process.returncode is None
 

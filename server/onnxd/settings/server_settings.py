@@ -14,6 +14,7 @@ from onnxd.grpc_frontend.config import GrpcConfig
 from onnxd.http_frontend.config import HttpConfig, MetricsConfig
 from onnxd.inference import InferenceConfig
 from onnxd.protocol.limits import ProtocolLimits
+from onnxd.repository.batching import BatchingConfig
 from onnxd.repository.lifecycle import ModelControl
 from onnxd.repository.memory_ledger import MemoryConfig
 from onnxd.repository.watcher import WatchConfig
@@ -85,6 +86,7 @@ class ServerSettings:
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
     simple: SimpleConfig = field(default_factory=SimpleConfig)
     watch: WatchConfig = field(default_factory=WatchConfig)
+    batching: BatchingConfig = field(default_factory=BatchingConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)
     threads: ThreadConfig = field(default_factory=ThreadConfig)
     memory: MemoryConfig = field(default_factory=MemoryConfig)

@@ -75,7 +75,7 @@ CASES: Final = (
     Case(
         "dynamic_batching.max_queue_delay_microseconds",
         "dynamic_batching { max_queue_delay_microseconds: 1500 }",
-        Warns("max_queue_delay_microseconds: has no effect: without max_batch_size"),
+        Warns("max_queue_delay_microseconds: has no effect without a stated max_batch_size"),
         "without batches",
     ),
     Case(

@@ -132,3 +132,27 @@ def test_what_of_a_config_pbtxt_has_no_effect_is_a_note_with_its_place(tmp_path:
 def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
+
+
+def test_a_version_says_how_far_it_batches_and_why(tmp_path: Path) -> None:
+    graphs_by_name = {
+        "alike": graphs.identity(),
+        "mixed": graphs.minus_batch_mean(),
+        "stated": graphs.minus_batch_mean(),
+    }
+    for name, graph in graphs_by_name.items():
+        _write(tmp_path / name / "1" / "model.onnx", graph)
+    _write(tmp_path / "stated" / "config.yaml", b"max_batch_size: 8\n")
+
+    told = json.loads(check(str(tmp_path), "--json").stdout)
+    rows = {each["model"]: (each["max_batch_size"], each["rows"]["outcome"]) for each in told["versions"]}
+    assert rows == {"alike": (32, "proven"), "mixed": (0, "refuted"), "stated": (8, "refuted")}
+    assert told["versions"][0]["rows"]["by"] == "graph"
+    assert "row 0 of output 'y'" in told["versions"][1]["rows"]["reason"]
+
+    text = check(str(tmp_path)).stdout
+    assert "batches of 32, rows are independent: every node works row by row" in " ".join(text.split())
+    assert "not batched, rows are not independent: row 0" in " ".join(text.split())
+    page = (Path(__file__).parents[3] / "docs" / "row-independence.md").read_text(encoding="utf-8")
+    assert told["versions"][1]["rows"]["reason"] in page
+    assert "note: model 'stated': max_batch_size: rows are not independent" in text

@@ -47,6 +47,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Any:
     put(root / "unchosen/1/model.onnx", graphs.identity())
     put(root / "unchosen/config.yaml", "versions: [7]\n")
     put(root / "c037/config.yaml", "warmup: {samples: [{inputs: {x: {shape: [1, 5]}}}]}\n")
+    put(root / "c038/1/model.onnx", graphs.minus_batch_mean())
+    put(root / "c038/config.yaml", "max_batch_size: 8\nbatching: {verify: strict}\n")
     (root / "c060").mkdir()
     put(root / "c061/1/other.onnx", graphs.identity())
     put(root / "c062/1/model.onnx", graphs.identity())

@@ -142,7 +142,7 @@ CASES: Final = {
         available=(CPU, CUDA),
     ),
 }
-ELSEWHERE: Final = {"C005", "C030", "C037", "C060", "C061", "C062", "C070", "C071", "C090", "C091"}
+ELSEWHERE: Final = {"C005", "C030", "C037", "C038", "C060", "C061", "C062", "C070", "C071", "C090", "C091"}
 """Not of a config.yaml's text: tests/unit/cli/test_check_codes.py has them."""
 
 

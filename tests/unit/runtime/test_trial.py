@@ -12,11 +12,15 @@ import pytest
 
 from onnxd.errors import LoadFailed
 from onnxd.runtime.blank import Blank
+from onnxd.runtime.examinations import INDEPENDENCE
+from onnxd.runtime.independence import RowQuestion, question_to_json
+from onnxd.runtime.made_up import RowInput
 from onnxd.runtime.session_config import SessionConfig
 from onnxd.runtime.trial import TrialLimits, TrialRoom
-from onnxd.runtime.trial_messages import TrialReport, TrialRequest
+from onnxd.runtime.trial_messages import DIED, TrialReport, TrialRequest
 from onnxd.tensors import Datatype
 from tests.support import graphs
+from tests.support.counterexamples import deadly_but_for_zeros
 
 CPU_ONLY = SessionConfig()
 FOR_EVER = 10**9
@@ -149,6 +153,29 @@ async def test_a_run_over_the_wall_limit_is_refused(tmp_path: Path) -> None:
         with pytest.raises(LoadFailed, match=r"took longer than the limit of 0\.3 s"):
             await room.rehearse(TrialRequest(path, CPU_ONLY))
         assert not room.pids
+
+
+ROWS = {
+    INDEPENDENCE: question_to_json(
+        RowQuestion((RowInput("x", Datatype.INT64, (4,)),), {"y": Datatype.INT64}, max_rows=8)
+    )
+}
+
+
+async def test_an_examination_is_answered_in_the_report(room: TrialRoom, tmp_path: Path) -> None:
+    path = saved(tmp_path, graphs.identity(Datatype.INT64))
+    report = await room.rehearse(TrialRequest(path, CPU_ONLY, examinations=ROWS))
+    assert report.findings[INDEPENDENCE]["outcome"] == "proven"
+
+
+async def test_an_examination_that_kills_the_child_is_a_finding_and_no_refusal(
+    room: TrialRoom, tmp_path: Path
+) -> None:
+    path = saved(tmp_path, deadly_but_for_zeros())
+    report = await room.rehearse(TrialRequest(path, CPU_ONLY, examinations=ROWS))
+    assert len(report.run_times_s) == 1
+    assert "killed by signal" in report.findings[INDEPENDENCE][DIED]
+    assert report.findings[INDEPENDENCE][DIED].endswith("while examining its independence")
 
 
 async def test_a_child_is_used_again(room: TrialRoom, model: Path) -> None:

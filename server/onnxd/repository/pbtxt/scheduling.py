@@ -52,7 +52,7 @@ def _put_delay(sheet: Sheet, dynamic: config_pb.ModelDynamicBatching) -> None:
         delay = duration(dynamic.max_queue_delay_microseconds)
         sheet.put(("batching", "max_queue_delay"), delay, at)
     else:
-        sheet.warn(at, "has no effect: without max_batch_size there are no batches to wait for")
+        sheet.warn(at, "has no effect without a stated max_batch_size")
 
 
 def _put_preferred(sheet: Sheet, dynamic: config_pb.ModelDynamicBatching) -> None:

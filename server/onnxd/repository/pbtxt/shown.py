@@ -35,7 +35,7 @@ def as_triton(
     _complete_tensors(message, spec, config)
     _complete_ragged(message, spec)
     _complete_groups(message, config, on_cpu=on_cpu)
-    _complete_batching(message, config)
+    _complete_batching(message, config, batches=spec.batches)
     return message
 
 
@@ -146,18 +146,18 @@ def _complete_groups(message: config_pb.ModelConfig, config: ModelConfig, *, on_
             group.kind = here
 
 
-def _complete_batching(message: config_pb.ModelConfig, config: ModelConfig) -> None:
+def _complete_batching(message: config_pb.ModelConfig, config: ModelConfig, *, batches: bool) -> None:
     batching = config.batching
     stated = message.HasField("dynamic_batching")
-    together = config.batches and batching.dynamic
+    together = batches and batching.dynamic
     # Of rows that must not be put together nothing may be shown that would do so when it is loaded again.
-    in_levels = not config.batches and bool(batching.priority_levels or batching.preserve_ordering)
+    in_levels = not batches and bool(batching.priority_levels or batching.preserve_ordering)
     if (together or in_levels) and message.WhichOneof("scheduling_choice") is None:
         message.dynamic_batching.SetInParent()
     if not message.HasField("dynamic_batching"):
         return
     shown = message.dynamic_batching
-    if config.batches and not shown.preferred_batch_size:
+    if batches and not shown.preferred_batch_size:
         shown.preferred_batch_size.extend(batching.preferred_sizes or (message.max_batch_size,))
     shown.max_queue_delay_microseconds = shown.max_queue_delay_microseconds or _us(batching.max_queue_delay)
     if not stated:

@@ -81,6 +81,9 @@ def _put_files(sheet: Sheet) -> None:
         sheet.put(("file",), message.default_model_filename, ("default_model_filename",))
     if message.max_batch_size:
         sheet.put(("max_batch_size",), message.max_batch_size, ("max_batch_size",))
+    elif message.input and message.output:
+        # Stated in full, it is not completed by Triton: its shapes are complete, and it does not batch.
+        sheet.put(("max_batch_size",), 0, ("max_batch_size",))
     policy = message.version_policy
     match policy.WhichOneof("policy_choice"):
         case "latest":
