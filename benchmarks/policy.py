@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from benchmarks.formers import Fitted, WindowAtPickUp
+from benchmarks.formers import WindowAtPickUp
 from benchmarks.simulation import Arrivals, BatchWhileBusy, Outcome, Policy, poisson, simulate
 from benchmarks.table import show
 from onnxd.scheduler.line import Line
@@ -153,8 +153,8 @@ def _simulated(arrivals: Arrivals, policy: Policy, model: Line = MODEL, max_rows
     return simulate(arrivals, model.at, policy, max_rows=max_rows)
 
 
-def _fitted(model: Line) -> Fitted:
-    return Fitted({rows: model.at(rows) for rows in (1, MAX_ROWS)})
+def _fitted(model: Line) -> BatchWhileBusy:
+    return BatchWhileBusy(warm_up={rows: model.at(rows) for rows in (1, MAX_ROWS)})
 
 
 def _capacity(model: Line) -> float:

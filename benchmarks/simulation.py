@@ -1,8 +1,8 @@
 """Traffic through a batch former in virtual time: arrivals, run times, policy, instances -> latencies.
 
-The former of `BatchWhileBusy` is the server's own Batcher, with its queue, its deadlines and its statistics;
-those of `benchmarks.formers` are how others do it. Everything is seeded: the same question has the same
-answer.
+The former of `BatchWhileBusy` is the server's own Batcher, with its queue, its deadlines, its run times and
+its statistics; those of `benchmarks.formers` are how others do it. Everything is seeded: the same question
+has the same answer.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from onnxd.scheduler.batcher import Batcher
 from onnxd.scheduler.clock import Clock
 from onnxd.scheduler.policy import BatchPolicy
 from onnxd.scheduler.runner import Runner, RunResult
+from onnxd.scheduler.service_time import ServiceTimes
 from onnxd.telemetry.statistics import ModelStatistics
 from onnxd.tensors import Array
 
@@ -51,18 +52,27 @@ class BatchWhileBusy:
 
     max_queue_delay_s: float = 0.0
     max_queue_size: int = 10**9
+    warm_up: Mapping[int, float] | None = None
+    """Rows -> seconds of the runs at load, from where on run times are learnt; None = they are not used."""
 
     def former(self, runners: Sequence[Runner], max_rows: int, clock: Clock) -> Former:
+        form, times = Rows(), None
+        if self.warm_up is not None:
+            times = ServiceTimes(max_rows=max_rows)
+            for rows, seconds in self.warm_up.items():
+                alike = InferRequest("simulated", {"x": np.zeros(rows, np.uint8)})
+                times.note(form.bucket(alike, _OUTPUTS), rows, seconds, clock.now_s())
         return Batcher(
             "simulated",
             runners,
             max_rows=max_rows,
-            form=Rows(),
+            form=form,
             policy=BatchPolicy(
                 max_queue_delay=self.max_queue_delay_s, max_queue_size=self.max_queue_size, max_queue_bytes=-1
             ),
             statistics=ModelStatistics(),
             clock=clock,
+            times=times,
         )
 
 

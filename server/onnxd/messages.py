@@ -6,11 +6,28 @@ One of the only three representations there are: wire, InferRequest/InferRespons
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal, get_args
 
 from onnxd.tensors import Array, Datatype
 
 ParameterValue = bool | int | float | str
+CutReason = Literal[
+    "idle", "freed", "shape", "full", "knee", "guard", "preferred", "delay", "deadline", "single"
+]
+"""Why a batch was cut where it was, and not bigger.
+
+    idle, freed   nothing else waited when an instance was idle, or became free
+    shape         the others that waited have another shape, or ask for other outputs
+    full          the next request would have exceeded the maximum, or the rows were the maximum
+    knee          more rows would have given hardly more throughput
+    guard         bigger batches have found no memory, or have taken too long
+    preferred     the rows were one of the preferred sizes
+    delay         the oldest request had waited its delay
+    deadline      a request was not to be held back any longer, or the batch would have missed its deadline
+                  if it had been bigger
+    single        the model does not batch
+"""
+CUT_REASONS: Final[tuple[CutReason, ...]] = get_args(CutReason)
 
 
 @dataclass(frozen=True, slots=True)

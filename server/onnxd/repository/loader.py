@@ -25,6 +25,7 @@ from onnxd.repository.batching import BatchingConfig
 from onnxd.repository.config import ModelConfig
 from onnxd.repository.config_choice import read_config
 from onnxd.repository.config_file import LoadedConfig
+from onnxd.repository.first_times import first_times, seeded
 from onnxd.repository.golden import golden_examination
 from onnxd.repository.layout import ModelFiles
 from onnxd.repository.memory_ledger import MemoryLedger
@@ -264,14 +265,19 @@ class Loader:
             in_front = CountedInFront() if config.batching.in_front else None
             statistics = in_front or ModelStatistics()
             max_rows = spec.max_batch_size if config.batching.dynamic else 0
+            clock = LoopClock(asyncio.get_running_loop())
+            form = form_of(spec, max_rows=max_rows, count=statistics.record_padding)
             batcher = Batcher(
                 spec.name,
                 instances,
                 max_rows=max_rows,
-                form=form_of(spec, max_rows=max_rows, count=statistics.record_padding),
+                form=form,
                 policy=config.batching.policy(),
                 statistics=statistics,
-                clock=LoopClock(asyncio.get_running_loop()),
+                clock=clock,
+                times=seeded(
+                    first_times(examined.warmup, times, spec, form), max_rows=max_rows, now_s=clock.now_s()
+                ),
             )
             front: Front | None = None
             if in_front is not None:
@@ -283,7 +289,7 @@ class Loader:
                     split_large=config.batching.split_large,
                     statistics=in_front,
                     spawn=spawn,
-                    clock=LoopClock(asyncio.get_running_loop()),
+                    clock=clock,
                 )
             self.memory.loaded(memory)
             resources.callback(self.memory.closing, memory)

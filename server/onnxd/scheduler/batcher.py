@@ -7,6 +7,7 @@ was the first design; it cost two more wake-ups a batch and gave nothing.)
     admission, queue_policy    whether a request may wait, in which level, for how long
     queue                      what waits, by bucket and rank
     policy                     when a batch is cut, and how big
+    foresight, capacity        what follows from how long runs take
     batch                      stacking the inputs, splitting the outputs
     expiry, deadlines          what becomes of those whose time is over
     completion, bisection      what comes of a run that has ended, and whose fault it was that it failed
@@ -26,20 +27,24 @@ from onnxd.errors import ModelUnavailable
 from onnxd.messages import InferRequest
 from onnxd.scheduler.admission import Admission
 from onnxd.scheduler.batch import BatchForm
+from onnxd.scheduler.capacity import RowCap, retry_after_s
 from onnxd.scheduler.clock import Clock, Timer
 from onnxd.scheduler.completion import Completion
 from onnxd.scheduler.delivery import Delivery
 from onnxd.scheduler.expiry import Expiry
+from onnxd.scheduler.foresight import Foresight
 from onnxd.scheduler.history import RanBatch
-from onnxd.scheduler.policy import BatchPolicy, Cut, decide, retry_after_s
+from onnxd.scheduler.policy import BatchPolicy, Cut, decide
 from onnxd.scheduler.queue import Item, RequestQueue, Waiting, oldest_s, rank_of
 from onnxd.scheduler.run import Run
 from onnxd.scheduler.runner import Runner, RunResult
+from onnxd.scheduler.service_time import BucketTimes, ServiceTimes
 from onnxd.telemetry.statistics import FailureReason, ModelStatistics
 from onnxd.tensors import Array
 
 _NEVER: Final = math.inf
 _ROWS: Final = attrgetter("rows")
+_START_BY: Final = attrgetter("start_by_s")
 
 
 class Batcher:
@@ -61,8 +66,10 @@ class Batcher:
         policy: BatchPolicy,
         statistics: ModelStatistics,
         clock: Clock,
+        times: ServiceTimes | None = None,
     ) -> None:
-        """`model` is how errors name it; `max_rows` 0 = every request runs alone; `form` fits it."""
+        """`model` is how errors name it; `max_rows` 0 = every request runs alone; `form` fits it.
+        `times`: what is known of its runs; None = nothing is, and nothing is learnt."""
         self._idle = list(runners)
         self._running: dict[Run, Runner] = {}
         self._max_rows = max_rows
@@ -78,6 +85,11 @@ class Batcher:
         self._admission = Admission(model, policy, self._queue, self._order, self._room_in_s)
         self._expiry = Expiry(model, clock, self._queue, self._delivery, self._stop_if_forsaken)
         self._deadlines = self._expiry.deadlines
+        self._uncapped = RowCap(max_rows, "maximum")
+        self._foresight: Foresight | None = None
+        if times is not None:
+            runs = self._running.keys()
+            self._foresight = Foresight(times, self._queue, idle=self._idle, running=runs, max_rows=max_rows)
         self._pump_scheduled = False
         self._hold_timer: Timer | None = None
         self._all_idle: asyncio.Future[None] | None = None
@@ -102,6 +114,10 @@ class Batcher:
     def last_batches(self) -> tuple[RanBatch, ...]:
         """The last runs, oldest first."""
         return self._completion.history.batches()
+
+    def run_times(self) -> tuple[tuple[BucketTimes, RowCap], ...]:
+        """What is known of each bucket, with the cap of its next batch; the one that ran last first."""
+        return () if self._foresight is None else tuple(self._foresight.caps(self._clock.now_s()))
 
     async def submit(self, request: InferRequest, rows: int, outputs: tuple[str, ...]) -> Mapping[str, Array]:
         """Queue a validated request and wait for its outputs, in the order of `outputs`.
@@ -142,6 +158,9 @@ class Batcher:
         self._max_delay_s = policy.max_queue_delay
         self._preferred = frozenset(policy.preferred_sizes)
         self._order.kept = policy.preserve_ordering
+        if self._foresight is not None:
+            # A delay is asked for to have fuller batches, whatever they cost.
+            self._foresight.to_knee = not policy.max_queue_delay
 
     def _close(self, reason: str) -> None:
         self._admission.closed_because = reason
@@ -158,12 +177,15 @@ class Batcher:
         try:
             level = admission.admit(request, now_s)
             bucket = self._form.bucket(request, outputs)
+            rank = rank_of(level)
+            if self._foresight is not None and request.deadline_s is not None:
+                self._foresight.check(request.deadline_s, rows, bucket, rank, now_s)
         except Exception:
             self._statistics.record_failure(time.monotonic_ns() - start_ns, FailureReason.REJECTED)
             raise
         request.timeline.queue_start_ns = start_ns
         future = asyncio.get_running_loop().create_future()
-        item = Item(request, rows, outputs, bucket, now_s, future, rank_of(level))
+        item = Item(request, rows, outputs, bucket, now_s, future, rank)
         if request.queue_timeout_s or admission.any_timeout:
             admission.limit_wait(item)
         if self._order.kept:
@@ -174,8 +196,8 @@ class Batcher:
         return item
 
     def _room_in_s(self) -> float:
-        runners = len(self._idle) + len(self._running)
-        return retry_after_s(self._queue.rows, self._max_rows, self._completion.mean_run_s, runners)
+        backlog_s = 0.0 if self._foresight is None else self._foresight.backlog_s()
+        return retry_after_s(backlog_s / (len(self._idle) + len(self._running)))
 
     def _stop_if_forsaken(self, item: Item) -> None:
         """End the run of a request that has just lost its caller, if nobody else waits for it."""
@@ -206,30 +228,43 @@ class Batcher:
                 run = (self._bisection.next() if self._again else None) or self._cut(now_s, freed)
                 if run is None:
                     return
-                self._start(run, self._idle.pop())
+                self._start(run, self._idle.pop(), now_s)
         except Exception as fault:
             self._break(fault, run)
             raise
 
     def _cut(self, now_s: float, freed: bool) -> Run | None:
-        queue, max_delay_s, until_s = self._queue, self._max_delay_s, _NEVER
+        queue, max_delay_s, until_s, cap = self._queue, self._max_delay_s, _NEVER, self._uncapped
+        foresight, near = self._foresight, False
+        if foresight is not None:
+            near = self._deadlines.next_s - now_s < foresight.horizon_s
+            if near:
+                self._refuse_lost(foresight, now_s)
         for bucket in queue.most_urgent_first():
+            if foresight is not None:
+                cap = foresight.cap(bucket, now_s, near=near or max_delay_s > 0)
             decision = decide(
                 map(_ROWS, bucket),
                 oldest_s=oldest_s(bucket) if max_delay_s else now_s,
                 now_s=now_s,
-                max_rows=self._max_rows,
+                max_rows=cap.rows,
                 max_delay_s=max_delay_s,
                 freed=freed,
                 preferred=self._preferred,
-                start_by_s=(item.start_by_s for item in bucket) if max_delay_s else (),
+                start_by_s=(cap.start_by_s, *map(_START_BY, bucket)) if max_delay_s else (),
                 others=len(queue.buckets) > 1,
             )
             if isinstance(decision, Cut):
-                return Run(queue.take(bucket, decision.requests), decision.reason)
+                capped = decision.reason == "full" and cap.rows < self._max_rows
+                return Run(queue.take(bucket, decision.requests), cap.reason if capped else decision.reason)
             until_s = min(until_s, decision.until_s)
         self._hold_until(until_s)
         return None
+
+    def _refuse_lost(self, foresight: Foresight, now_s: float) -> None:
+        for item in foresight.lost(now_s):
+            self._queue.discard(item)
+            self._expiry.give_up(item, now_s)
 
     def _hold_until(self, when_s: float) -> None:
         """Look again then; it is looked at sooner whenever something arrives or ends."""
@@ -237,11 +272,11 @@ class Batcher:
             self._hold_timer.cancel()
         self._hold_timer = self._clock.call_at(when_s, self._pump) if when_s < _NEVER else None
 
-    def _start(self, run: Run, runner: Runner) -> None:
+    def _start(self, run: Run, runner: Runner, now_s: float) -> None:
         items = run.items
         start_ns, requests = time.monotonic_ns(), len(items)
         rows = items[0].rows if requests == 1 else sum(item.rows for item in items)
-        run.taken_ns, run.rows = start_ns, rows
+        run.taken_ns, run.rows, run.began_s = start_ns, rows, now_s
         for item in items:
             timeline = item.request.timeline
             timeline.compute_start_ns = start_ns
@@ -250,8 +285,10 @@ class Batcher:
             timeline.cut = run.cut
         try:
             inputs = self._form.stack(items)
-        except MemoryError:
+        except MemoryError as error:
             self._idle.append(runner)
+            if self._foresight is not None:
+                self._foresight.learn(run, error, now_s)
             for item in items:
                 unavailable = ModelUnavailable(f"no memory for a batch of {rows} rows", retry_after_s=1.0)
                 self._delivery.refuse(item, unavailable, FailureReason.OTHER)
@@ -268,7 +305,10 @@ class Batcher:
     def _finished(self, run: Run, result: RunResult) -> None:
         self._idle.append(self._running.pop(run))
         try:
-            self._completion.settle(run, result, final=self._admission.closed_because is not None)
+            ended_s = self._clock.now_s()
+            error = self._completion.settle(run, result, final=self._admission.closed_because is not None)
+            if self._foresight is not None:
+                self._foresight.learn(run, error, ended_s)
         except Exception as fault:
             self._break(fault, run)
             raise

@@ -5,7 +5,7 @@ Nothing here refuses or shrinks anything on a guess: without a good fit batches 
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeGuard
 
@@ -19,6 +19,8 @@ throughput, a deadline in the batch, or the guard (cap_guard.py)."""
 KNEE_SHARE: Final = 0.995
 """Of the throughput that the biggest batch has. Simulated: with less, a server near its capacity loses more
 than others gain (benchmarks/policy.py)."""
+KNEE_RUNS: Final = 16
+"""So many must have been seen: the first ones at load are the slowest, and of each size there is one only."""
 MARGIN: Final = 0.1
 """How far a prediction is not relied on, at least; where the fit is off by more, it is that."""
 LOADED: Final = 1.2
@@ -80,8 +82,26 @@ def knee(fit: Fit, max_rows: int) -> int:
     return min(max_rows, max(1, math.ceil(enough * base_s / (1 - enough * per_row_s))))
 
 
+def steady_cap(
+    fit: Fit | None, first_rows: int, *, max_rows: int, guard_rows: int, to_knee: bool = True
+) -> RowCap:
+    """Where no deadline is near: the knee, and what the guard allows; `first_rows` of the first request.
+
+    `to_knee` False = batches are to be as full as they can be.
+    """
+    best, reason = _smallest(*_steady(fit, max_rows, guard_rows, to_knee))
+    best = max(first_rows, best)
+    return RowCap(best, reason if best < max_rows else "maximum")
+
+
 def row_cap(
-    fit: Fit | None, waiting: Iterable[Waiting], *, now_s: float, max_rows: int, guard_rows: int
+    fit: Fit | None,
+    waiting: Iterable[Waiting],
+    *,
+    now_s: float,
+    max_rows: int,
+    guard_rows: int,
+    to_knee: bool = True,
 ) -> RowCap:
     """`waiting`: at least one request of one bucket, in the order in which they will be taken.
 
@@ -89,8 +109,7 @@ def row_cap(
     that is lost anyway holds up nobody. And no batch grows beyond the knee, or beyond what the guard allows.
     """
     if fit is None or not fit.good:
-        rows = max(next(iter(waiting)).rows, min(guard_rows, max_rows))
-        return RowCap(rows, "guard" if rows < max_rows else "maximum")
+        return steady_cap(fit, next(iter(waiting)).rows, max_rows=max_rows, guard_rows=guard_rows)
     base_s, per_row_s = fit.line.base_s, fit.line.per_row_s
     first_rows = total = held = 0
     tightest_s = math.inf
@@ -105,12 +124,7 @@ def row_cap(
         first_rows = first_rows or rows
         if deadline_s is not None and end_s <= deadline_s < tightest_s:
             tightest_s = deadline_s
-    best, reason = _smallest(
-        (max_rows, "maximum"),
-        (knee(fit, max_rows), "knee"),
-        (guard_rows, "guard"),
-        (held or max_rows, "deadline"),
-    )
+    best, reason = _smallest(*_steady(fit, max_rows, guard_rows, to_knee), (held or max_rows, "deadline"))
     best = max(first_rows, best)
     start_by_s = tightest_s - fit.predict_s(min(total, best)) * (1 + _margin(fit))
     return RowCap(best, reason if best < max_rows else "maximum", start_by_s)
@@ -190,6 +204,15 @@ def retry_after_s(backlog_s: float) -> float:
 def _convincing(fit: Fit | None, rows: int, now_s: float) -> TypeGuard[Fit]:
     """Whether a request may be refused for what the fit says of it."""
     return fit is not None and fit.knows(rows) and now_s - fit.newest_s <= FRESH_S
+
+
+def _steady(
+    fit: Fit | None, max_rows: int, guard_rows: int, to_knee: bool
+) -> Iterator[tuple[int, CapReason]]:
+    yield max_rows, "maximum"
+    if to_knee and fit is not None and fit.good and fit.runs >= KNEE_RUNS:
+        yield knee(fit, max_rows), "knee"
+    yield guard_rows, "guard"
 
 
 def _smallest(*caps: tuple[int, CapReason]) -> tuple[int, CapReason]:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from typing import Final
 
 from onnxd.errors import ExecutionFailed
 from onnxd.scheduler.batch import BatchForm
@@ -14,8 +13,6 @@ from onnxd.scheduler.runner import RunResult
 from onnxd.telemetry.statistics import ModelStatistics
 from onnxd.tensors import Array
 
-_NEWEST_RUN_WEIGHT: Final = 0.1
-
 
 class Completion:
     """Of the runs of one batcher. Parts of failed batches wait in `bisection` for the batcher to run them."""
@@ -23,15 +20,16 @@ class Completion:
     def __init__(self, model: str, form: BatchForm, delivery: Delivery, statistics: ModelStatistics) -> None:
         self.bisection = Bisection()
         self.history = History()
-        self.mean_run_s = 0.0
-        """Moving mean; 0 = none has been seen."""
         self._model = model
         self._form = form
         self._delivery = delivery
         self._statistics = statistics
 
-    def settle(self, run: Run, result: RunResult, *, final: bool) -> None:
-        """End the requests of a run, or have them run again; `final` = there will be no more runs."""
+    def settle(self, run: Run, result: RunResult, *, final: bool) -> Exception | None:
+        """End the requests of a run, or have them run again; `final` = there will be no more runs.
+
+        What the run failed with, if it did.
+        """
         items, error, start_ns, end_ns = run.items, result.error, result.start_ns, result.end_ns
         answers: list[Mapping[str, Array]] = []
         if result.outputs is not None:
@@ -48,11 +46,10 @@ class Completion:
         self.history.add(run, result, failed=error is not None)
         if error is not None:
             self._fail(run, error, of_outputs=result.outputs is not None, final=final)
-            return
-        run_s = (end_ns - start_ns) / 1e9
-        self.mean_run_s += (run_s - self.mean_run_s) * (_NEWEST_RUN_WEIGHT if self.mean_run_s else 1.0)
+            return error
         self._statistics.record_batch(run.rows, start_ns - run.taken_ns, end_ns - start_ns, split_ns - end_ns)
         self._delivery.answer(items, answers)
+        return None
 
     def _fail(self, run: Run, error: Exception, *, of_outputs: bool, final: bool) -> None:
         divisible = worth_bisecting(error)

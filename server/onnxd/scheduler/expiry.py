@@ -45,6 +45,15 @@ class Expiry:
         if when_s < _NEVER:
             self.deadlines.watch(item, when_s)
 
+    def give_up(self, item: Item, now_s: float) -> None:
+        """End one that has been taken off the queue, since it would miss its deadline if it ran now."""
+        waited_s, left_s = now_s - item.arrived_s, (item.request.deadline_s or now_s) - now_s
+        error = DeadlineExceeded(
+            f"the request waited {waited_s:.3f} s for '{self._model}', and can no longer be answered by its "
+            f"deadline, in {max(left_s, 0):.3f} s; allow more time, or send less at once"
+        )
+        self._delivery.refuse(item, error, FailureReason.REJECTED)
+
     def _expire(self, item: Item) -> None:
         if item.future.done():
             return

@@ -5,27 +5,15 @@ configured delay counts from the oldest arrival. For one device and waiting cost
 of a batch queue is a threshold that is small or zero (Deb and Serfozo 1973, doi:10.2307/1426040).
 """
 
-import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, NamedTuple
 
 from annotated_types import Ge
 
+from onnxd.messages import CutReason
 from onnxd.scheduler.queue_policy import QueuePolicy, TimeoutAction
 from onnxd.units import Bytes, Seconds
-
-CutReason = Literal["idle", "freed", "shape", "full", "preferred", "delay", "deadline", "single"]
-"""Why a batch was cut where it was, and not bigger.
-
-    idle, freed   nothing else waited when an instance was idle, or became free
-    shape         the others that waited have another shape, or ask for other outputs
-    full          the next request would have exceeded the maximum, or the rows were the maximum
-    preferred     the rows were one of the preferred sizes
-    delay         the oldest request had waited its delay
-    deadline      a request was not to be held back any longer, or it would have expired
-    single        the model does not batch
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +109,3 @@ def decide(
     if now_s >= until_s:
         return Cut(count, "deadline")
     return Hold(min(until_s, due_s))
-
-
-def retry_after_s(waiting_rows: int, max_rows: int, mean_run_s: float, runners: int) -> float:
-    """When a refused request may find room: the time to work off what waits now, 1 to 30 seconds.
-
-    The head is rounded up to whole seconds because that is all that HTTP's Retry-After can say.
-    """
-    batches = math.ceil(waiting_rows / max(max_rows, 1))
-    return min(30.0, max(1.0, math.ceil(batches * mean_run_s / max(runners, 1))))

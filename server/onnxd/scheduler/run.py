@@ -24,8 +24,10 @@ class Run:
     search: Search | None = None
     """None = the batch has not failed yet."""
     rows: int = 0
+    began_s: float = 0.0
+    """By the batcher's clock, when it was cut."""
     taken_ns: int = 0
-    """time.monotonic_ns() when its inputs began to be stacked; these two are known from then on."""
+    """time.monotonic_ns() when its inputs began to be stacked; these three are known from then on."""
 
     @property
     def forsaken(self) -> bool:

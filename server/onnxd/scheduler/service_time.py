@@ -28,6 +28,9 @@ _HALF_WEIGHT_AFTER: Final = 256
 _FIRST_RUNS: Final = 16
 """So long the line is drawn anew after each run; from then on every few."""
 _RUNS_TO_A_FIT: Final = 8
+_MANY_RUNS: Final = 256
+_MANY_TO_A_FIT: Final = 32
+_FADES: Final = 0.999
 _EXACT_SIZES: Final = 8
 """From this many rows on, sizes within a quarter count as one: each must come often enough for a median."""
 
@@ -44,6 +47,8 @@ class Fit:
     """The sizes that were seen."""
     newest_s: float
     """When the newest run ended, by the scheduler's clock."""
+    runs: int
+    """Noted so far."""
 
     @property
     def good(self) -> bool:
@@ -84,6 +89,8 @@ class ServiceTimes:
         self._max_rows = max(max_rows, 1)
         self._most_buckets = most_buckets
         self._buckets: dict[BucketKey, _Runs] = {}
+        self.longest_s = 0.0
+        """What a full batch takes at most, by any run of late: without a line, and so rather too much."""
 
     def note(self, bucket: BucketKey, rows: int, seconds: float, now_s: float) -> None:
         """A run has ended well: of the warm-up, or of requests."""
@@ -93,6 +100,8 @@ class ServiceTimes:
             if len(self._buckets) >= self._most_buckets:
                 del self._buckets[next(iter(self._buckets))]
         self._buckets[bucket] = runs
+        full_s, faded_s = seconds * self._max_rows / max(rows, 1), self.longest_s * _FADES
+        self.longest_s = full_s if full_s > faded_s else faded_s
         runs.note(rows, seconds, now_s, self._max_rows)
 
     def note_failure(self, bucket: BucketKey, rows: int) -> None:
@@ -164,9 +173,14 @@ class _Runs:
                 self.guard = after_run(self.guard, rows, well=well, max_rows=max_rows)
 
     def fit(self) -> Fit:
-        if self._fit is None or self._unfitted >= (1 if self.count <= _FIRST_RUNS else _RUNS_TO_A_FIT):
+        if self._fit is None or self._unfitted >= self._runs_to_a_fit():
             return self.refit()
         return self._fit
+
+    def _runs_to_a_fit(self) -> int:
+        if self.count <= _FIRST_RUNS:
+            return 1
+        return _RUNS_TO_A_FIT if self.count <= _MANY_RUNS else _MANY_TO_A_FIT
 
     def refit(self) -> Fit:
         points = self.points()
@@ -175,7 +189,7 @@ class _Runs:
             (abs(point.seconds / max(line.at(point.rows), 1e-9) - 1), point.weight) for point in points
         )
         sizes = [point.rows for point in points]
-        self._fit = Fit(line, error, min(sizes), max(sizes), self._newest_s)
+        self._fit = Fit(line, error, min(sizes), max(sizes), self._newest_s, self.count)
         self._unfitted = 0
         return self._fit
 

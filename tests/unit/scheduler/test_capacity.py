@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from onnxd.errors import DeadlineExceeded
 from onnxd.scheduler.capacity import (
     FRESH_S,
+    KNEE_RUNS,
     KNEE_SHARE,
     LOADED,
     Ahead,
@@ -31,7 +32,7 @@ MAX_ROWS = 32
 
 
 def fit(base_s: float = 4.0, per_row_s: float = 0.5, *, error: float = 0.0, newest_s: float = 0.0) -> Fit:
-    return Fit(Line(base_s, per_row_s), error, 1, MAX_ROWS, newest_s)
+    return Fit(Line(base_s, per_row_s), error, 1, MAX_ROWS, newest_s, KNEE_RUNS)
 
 
 FITS = st.builds(fit, st.floats(0, 10), st.floats(0, 10), error=st.floats(0, 0.25)).filter(

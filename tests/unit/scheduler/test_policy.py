@@ -1,8 +1,7 @@
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnxd.scheduler.policy import Cut, Hold, decide, retry_after_s
+from onnxd.scheduler.policy import Cut, Hold, decide
 
 
 def decision(
@@ -160,14 +159,3 @@ def test_more_requests_never_turn_a_cut_back_into_a_hold(
 ) -> None:
     if isinstance(decision(rows, delay_s=delay_s, preferred=preferred), Cut):
         assert isinstance(decision(rows + more, delay_s=delay_s, preferred=preferred), Cut)
-
-
-@pytest.mark.parametrize(
-    ("waiting_rows", "mean_run_s", "expected_s"),
-    [(0, 0.0, 1.0), (64, 0.5, 4.0), (10_000, 1.0, 30.0)],
-    ids=["at least a second", "the time to work off the queue", "at most half a minute"],
-)
-def test_retry_after_is_the_time_to_work_off_what_waits(
-    waiting_rows: int, mean_run_s: float, expected_s: float
-) -> None:
-    assert retry_after_s(waiting_rows, 8, mean_run_s, 1) == expected_s
