@@ -10,6 +10,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Final, Protocol, Self
 
+from onnxd.errors import ExecutionFailed
 from onnxd.runtime.placement import Placement, RunTimes, placement
 from onnxd.tensors import Array
 
@@ -42,7 +43,17 @@ class RunOutcome:
 
 
 Done = Callable[[RunOutcome], None]
-_Job = tuple[Mapping[str, Array], tuple[str, ...], Done]
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    """A run on the thread."""
+
+    inputs: Mapping[str, Array]
+    outputs: tuple[str, ...]
+    done: Done
+    unwanted: bool = False
+    """It is to end early, or not to begin. Set on the loop's thread, and looked at on the other."""
 
 
 class Instance:
@@ -73,6 +84,8 @@ class Instance:
         self._times = RunTimes(expected_run_s)
         self._placement = forced or placement(expected_run_s, Placement.INLINE)
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._job: _Job | None = None
+        """On its way to the thread, there, or on its way back."""
         self._thread = threading.Thread(target=self._work, name=f"onnxd-{name}")
 
     @property
@@ -95,6 +108,7 @@ class Instance:
         self._jobs.put(None)
         # Joining and dropping a large session both block, so neither happens on the loop.
         await asyncio.to_thread(self._stop)
+        self._job = None
 
     def start(self, inputs: Mapping[str, Array], outputs: tuple[str, ...], done: Done) -> None:
         """Runs once and calls `done` once, on the loop's thread; before this returns when the run is inline.
@@ -105,27 +119,40 @@ class Instance:
             outcome = _run(self._session, inputs, outputs)
             self._finish(done, outcome, (outcome.end_ns - outcome.start_ns) * 1e-9)
         else:
-            self._jobs.put((inputs, outputs, done))
+            self._job = _Job(inputs, outputs, done)
+            self._jobs.put(self._job)
 
     def terminate(self) -> None:
-        """Asks the run in progress to end early; its `done` is still called. No effect when idle."""
+        """Asks the run in progress to end early; its `done` is still called. No effect when idle.
+
+        One that the thread has not begun is not run. What the thread begins at this very moment may not be
+        known to the session yet, and so the session is asked until it is over.
+        """
         self._session.terminate()
+        if self._job is not None and not self._job.unwanted:
+            self._job.unwanted = True
+            self._loop.call_later(_STOP_STEP_S, self._terminate_again, self._job)
+
+    def _terminate_again(self, job: _Job) -> None:
+        if self._job is job:
+            self._session.terminate()
+            self._loop.call_later(_STOP_STEP_S, self._terminate_again, job)
 
     def _work(self) -> None:
         """The thread: one wake-up of the loop for each run."""
         while (job := self._jobs.get()) is not None:
-            inputs, outputs, done = job
             cpu_start_ns = time.thread_time_ns()
-            outcome = _run(self._session, inputs, outputs)
+            outcome = _not_begun() if job.unwanted else _run(self._session, job.inputs, job.outputs)
             busy_ns = outcome.end_ns - outcome.start_ns
             if self._session.on_cpu:
                 # Without the wait to have the interpreter back, which would keep a short run here for ever
                 # under load. A thread that waits for a device uses no CPU, so there the clock counts.
                 busy_ns = min(busy_ns, time.thread_time_ns() - cpu_start_ns)
-            self._loop.call_soon_threadsafe(self._finish, done, outcome, busy_ns * 1e-9)
-            del job, inputs, outputs, done, outcome  # or they would live until the next run
+            self._loop.call_soon_threadsafe(self._finish, job.done, outcome, busy_ns * 1e-9)
+            del job, outcome  # or they would live until the next run
 
     def _finish(self, done: Done, outcome: RunOutcome, busy_s: float) -> None:
+        self._job = None
         if outcome.error is None:  # a run that failed early says nothing of how long they take
             self._times.add(busy_s)
             if self._forced is None:
@@ -140,6 +167,11 @@ class Instance:
         if self._thread.is_alive():
             _LOG.warning("the run of %s did not end in %g s; left behind", self._name, self._stop_timeout_s)
         self._session.close()
+
+
+def _not_begun() -> RunOutcome:
+    now_ns = time.monotonic_ns()
+    return RunOutcome(None, ExecutionFailed("the run was ended before it had begun"), now_ns, now_ns)
 
 
 def _run(session: Session, inputs: Mapping[str, Array], outputs: tuple[str, ...]) -> RunOutcome:

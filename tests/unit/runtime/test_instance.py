@@ -16,6 +16,7 @@ from onnxd.runtime.session_config import SessionConfig
 from onnxd.scheduler.runner import Runner
 from onnxd.tensors import Array
 from tests.support import graphs
+from tests.support.until import until
 
 X = {"x": np.zeros((1, 4), np.float32)}
 
@@ -165,3 +166,51 @@ async def test_leaving_ends_the_run_and_the_thread_then_closes_the_session_off_t
     assert isinstance((await done).error, ExecutionFailed)
     assert "onnxd-fake" not in [thread.name for thread in threading.enumerate()]
     assert session.closed_on not in (None, threading.current_thread().name)
+
+
+async def test_a_run_that_is_ended_before_the_thread_has_begun_it_is_not_run() -> None:
+    session = FakeSession()
+    instance = instance_of(session, Placement.THREAD)
+    done: asyncio.Future[RunOutcome] = asyncio.get_running_loop().create_future()
+    instance.start(X, ("y",), done.set_result)  # the thread is not there yet
+    instance.terminate()
+    async with instance:
+        outcome = await done
+        assert isinstance(outcome.error, ExecutionFailed)
+        assert "before it had begun" in str(outcome.error)
+        assert session.threads == []
+
+
+async def test_a_run_that_the_session_does_not_know_yet_is_ended_when_it_does() -> None:
+    class Unaware(FakeSession):
+        """Misses what it is told first, as while it makes a run ready."""
+
+        asked = 0
+
+        def terminate(self) -> None:
+            self.asked += 1
+            if self.asked > 1:
+                super().terminate()
+
+    session = Unaware()
+    session.gate.clear()
+    async with instance_of(session, Placement.THREAD) as instance:
+        done: asyncio.Future[RunOutcome] = asyncio.get_running_loop().create_future()
+        instance.start(X, ("y",), done.set_result)
+        await until(lambda: bool(session.threads))
+        instance.terminate()
+        assert isinstance((await done).error, ExecutionFailed)
+        asked = session.asked
+    assert asked > 1
+
+
+async def test_the_run_after_one_that_was_ended_is_run() -> None:
+    session = FakeSession()
+    session.gate.clear()
+    async with instance_of(session, Placement.THREAD) as instance:
+        done: asyncio.Future[RunOutcome] = asyncio.get_running_loop().create_future()
+        instance.start(X, ("y",), done.set_result)
+        instance.terminate()
+        assert (await done).error is not None
+        session.error = None
+        assert (await run(instance, X)).error is None
