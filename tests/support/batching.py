@@ -9,6 +9,7 @@ from onnxd.messages import InferRequest
 from onnxd.scheduler.batch import Alone, BatchForm, Rows
 from onnxd.scheduler.batcher import Batcher
 from onnxd.scheduler.policy import BatchPolicy
+from onnxd.scheduler.service_time import ServiceTimes
 from onnxd.telemetry.statistics import ModelStatistics
 from onnxd.tensors import Array
 from tests.support.virtual_time import HeldRunner, VirtualClock
@@ -26,6 +27,7 @@ class Scene:
         form: BatchForm | None = None,
         policy: BatchPolicy | None = None,
         statistics: ModelStatistics | None = None,
+        times: ServiceTimes | None = None,
     ) -> None:
         self.clock = VirtualClock()
         self.runners = runners or (HeldRunner(),)
@@ -38,6 +40,7 @@ class Scene:
             policy=policy or BatchPolicy(),
             statistics=self.statistics,
             clock=self.clock,
+            times=times,
         )
 
     @property

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from onnxd.messages import Timeline
 from onnxd.telemetry.machine import MachineUsage, ProcessUsage
-from onnxd.telemetry.observation import Observation, VersionObservation
+from onnxd.telemetry.observation import Observation, RunTimes, VersionObservation
 from onnxd.telemetry.refusals import REASONS
 from onnxd.telemetry.statistics import FailureReason, ModelStatistics, StatisticsSnapshot
 
@@ -59,6 +59,7 @@ def _versions(names: list[str]) -> st.SearchStrategy[tuple[VersionObservation, .
         busy=_counts,
         placements=st.fixed_dictionaries({"inline": _counts, "thread": _counts}),
         load_s=st.floats(0, 1000),
+        run_times=st.none() | st.builds(RunTimes, st.floats(0, 10), st.floats(0, 10), st.integers(1, 1000)),
     )
     several = st.lists(one, max_size=3, unique_by=lambda seen: (seen.model, seen.version))
     return several.map(lambda seen: tuple(sorted(seen, key=lambda each: (each.model, each.version))))

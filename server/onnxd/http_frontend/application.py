@@ -48,6 +48,8 @@ def routes(
         Route("GET", f"{version}/stats", statistics.statistics, "stats"),
         Route("GET", f"{model}/placement", placement.placement, "stats"),
         Route("GET", f"{version}/placement", placement.placement, "stats"),
+        Route("GET", f"{model}/batching", statistics.batching, "stats"),
+        Route("GET", f"{version}/batching", statistics.batching, "stats"),
         Route("POST", f"{model}/infer", infer.infer, "infer"),
         Route("POST", f"{version}/infer", infer.infer, "infer"),
         Route("POST", f"{model}/generate", generate.generate, "infer"),

@@ -37,6 +37,7 @@ def contradictions(config: ModelConfig) -> Iterator[Contradiction]:
     yield from _providers(config)
     yield from (Contradiction(*found) for found in shape_contradictions(config))
     yield from _split_large(config)
+    yield from _in_front(config.batching)
 
 
 def _batching(config: ModelConfig) -> Iterator[Contradiction]:
@@ -159,6 +160,22 @@ def _providers(config: ModelConfig) -> Iterator[Contradiction]:
         )
 
 
+def _in_front(batching: BatchingSection) -> Iterator[Contradiction]:
+    ordered = ("batching", "preserve_ordering")
+    if batching.preserve_ordering and batching.split_large:
+        text = (
+            "cannot be had with preserve_ordering: other requests go between its parts; "
+            "leave one of the two out"
+        )
+        yield Contradiction(("batching", "split_large"), text, ordered)
+    if batching.preserve_ordering and batching.single_flight:
+        text = (
+            "cannot be had with preserve_ordering: who joins a run is answered with those that came before; "
+            "leave one of the two out"
+        )
+        yield Contradiction(("batching", "single_flight"), text, ordered)
+
+
 def _split_large(config: ModelConfig) -> Iterator[Contradiction]:
     at = ("batching", "split_large")
     if config.batching.split_large and not config.batches:
@@ -167,3 +184,7 @@ def _split_large(config: ModelConfig) -> Iterator[Contradiction]:
     elif config.batching.split_large and not config.batching.dynamic:
         text = "needs batching.dynamic: where rows influence each other, parts have other answers"
         yield Contradiction(at, text, ("batching", "dynamic"))
+    ragged = next((index for index, tensor in enumerate(config.inputs) if tensor.ragged), None)
+    if config.batching.split_large and (ragged is not None or config.batch_inputs):
+        text = "cannot be had with ragged inputs, which have no rows to be split by; leave one of the two out"
+        yield Contradiction(at, text, ("batch_inputs",) if ragged is None else ("inputs", ragged, "ragged"))

@@ -13,9 +13,11 @@ from onnxd.runtime.placement import Placement
 from onnxd.runtime.row_verdict import Verdict
 from onnxd.runtime.trial_messages import TrialRequest
 from onnxd.scheduler.batcher import Batcher
+from onnxd.scheduler.capacity import RowCap
 from onnxd.scheduler.front import Front
+from onnxd.scheduler.service_time import BucketTimes
 from onnxd.scheduler.submit import Submit
-from onnxd.telemetry.observation import VersionObservation
+from onnxd.telemetry.observation import RunTimes, VersionObservation
 from onnxd.telemetry.statistics import ModelStatistics
 from onnxd.tensors import ModelSpec
 from onnxd_protos import model_config_pb2 as config_pb
@@ -112,6 +114,7 @@ class ServedVersion:
 
     def observe(self) -> VersionObservation:
         """What it has done and is doing, for the metrics."""
+        usual = self.batcher.usual_run_times()
         placements = {place.value: 0 for place in Placement}
         for instance in self._instances:
             placements[instance.placement.value] += 1
@@ -124,6 +127,7 @@ class ServedVersion:
             placements=placements,
             load_s=self.report.load_s,
             memory={"peak": self.report.peak_bytes, "resident": self.report.resident_bytes},
+            run_times=None if usual is None else _run_times(*usual),
         )
 
     async def retire(self, *, drain_s: float = DRAIN_S) -> None:
@@ -144,6 +148,10 @@ class ServedVersion:
         self.leases -= 1
         if self.leases == 0 and self._unused is not None:
             self._unused.set()
+
+
+def _run_times(known: BucketTimes, cap: RowCap) -> RunTimes:
+    return RunTimes(known.fit.line.base_s, known.fit.line.per_row_s, cap.rows)
 
 
 class Lease:

@@ -107,6 +107,15 @@ class Batcher:
         """Runs in progress."""
         return len(self._running)
 
+    @property
+    def instances(self) -> int:
+        """Runs that there can be at the same time."""
+        return len(self._idle) + len(self._running)
+
+    def now_s(self) -> float:
+        """The time that what waits is dated by."""
+        return self._clock.now_s()
+
     def waiting(self) -> tuple[Waiting, ...]:
         """The queue by bucket and priority, the most urgent first."""
         return self._queue.waiting()
@@ -117,7 +126,11 @@ class Batcher:
 
     def run_times(self) -> tuple[tuple[BucketTimes, RowCap], ...]:
         """What is known of each bucket, with the cap of its next batch; the one that ran last first."""
-        return () if self._foresight is None else tuple(self._foresight.caps(self._clock.now_s()))
+        return () if self._foresight is None else tuple(self._foresight.all(self._clock.now_s()))
+
+    def usual_run_times(self) -> tuple[BucketTimes, RowCap] | None:
+        """The same of the requests that come most often; None = nothing has run."""
+        return None if self._foresight is None else self._foresight.usual(self._clock.now_s())
 
     async def submit(self, request: InferRequest, rows: int, outputs: tuple[str, ...]) -> Mapping[str, Array]:
         """Queue a validated request and wait for its outputs, in the order of `outputs`.
@@ -155,6 +168,7 @@ class Batcher:
 
     def _follow(self, policy: BatchPolicy) -> None:
         self.policy = policy
+        """In force; not to be changed from without."""
         self._max_delay_s = policy.max_queue_delay
         self._preferred = frozenset(policy.preferred_sizes)
         self._order.kept = policy.preserve_ordering
@@ -197,7 +211,7 @@ class Batcher:
 
     def _room_in_s(self) -> float:
         backlog_s = 0.0 if self._foresight is None else self._foresight.backlog_s()
-        return retry_after_s(backlog_s / (len(self._idle) + len(self._running)))
+        return retry_after_s(backlog_s / self.instances)
 
     def _stop_if_forsaken(self, item: Item) -> None:
         """End the run of a request that has just lost its caller, if nobody else waits for it."""
@@ -255,8 +269,9 @@ class Batcher:
                 others=len(queue.buckets) > 1,
             )
             if isinstance(decision, Cut):
-                capped = decision.reason == "full" and cap.rows < self._max_rows
-                return Run(queue.take(bucket, decision.requests), cap.reason if capped else decision.reason)
+                reason = cap.full_reason if decision.reason == "full" else decision.reason
+                self._statistics.record_cut(reason)
+                return Run(queue.take(bucket, decision.requests), reason)
             until_s = min(until_s, decision.until_s)
         self._hold_until(until_s)
         return None

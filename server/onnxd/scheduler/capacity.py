@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeGuard
 
 from onnxd.errors import DeadlineExceeded
+from onnxd.messages import CutReason
 from onnxd.scheduler.service_time import Fit
 
 CapReason = Literal["maximum", "knee", "deadline", "guard"]
@@ -48,6 +49,11 @@ class RowCap:
     reason: CapReason
     start_by_s: float = math.inf
     """When it must start at the latest, whatever it is held back for, so that its deadlines are met."""
+
+    @property
+    def full_reason(self) -> CutReason:
+        """Why a batch that is as big as this was not bigger."""
+        return "full" if self.reason == "maximum" else self.reason
 
 
 def rows_within(fit: Fit, budget_s: float, max_rows: int) -> int:

@@ -124,20 +124,24 @@ class Foresight:
         """Seconds of one instance to work off what waits."""
         return work_s((ahead for _, ahead in self._ahead(None)), self._max_rows)
 
-    def caps(self, now_s: float) -> Iterator[tuple[BucketTimes, RowCap]]:
-        """What is known of each bucket, and how big its next batch may be; the one that ran last first."""
-        for known in self._times.snapshot():
-            bucket = self._queue.buckets.get(known.bucket)
-            if bucket:
-                yield known, self.cap(bucket, now_s, near=True)
-            elif self._batches:
-                guard_rows, to_knee = known.guard_rows, self.to_knee
-                yield (
-                    known,
-                    steady_cap(known.fit, 1, max_rows=self._max_rows, guard_rows=guard_rows, to_knee=to_knee),
-                )
-            else:
-                yield known, RowCap(1, "maximum")
+    def usual(self, now_s: float) -> tuple[BucketTimes, RowCap] | None:
+        """Of the requests that come most often: what is known, and how big their next batch may be."""
+        known = self._times.usual()
+        return None if known is None else (known, self._next_cap(known, now_s))
+
+    def all(self, now_s: float) -> Iterator[tuple[BucketTimes, RowCap]]:
+        """The same of each bucket, the one that ran last first."""
+        return ((known, self._next_cap(known, now_s)) for known in self._times.snapshot())
+
+    def _next_cap(self, known: BucketTimes, now_s: float) -> RowCap:
+        if not self._batches:
+            return RowCap(1, "maximum")
+        bucket = self._queue.buckets.get(known.bucket)
+        if bucket:
+            return self.cap(bucket, now_s, near=True)
+        return steady_cap(
+            known.fit, 1, max_rows=self._max_rows, guard_rows=known.guard_rows, to_knee=self.to_knee
+        )
 
     def _ahead(self, rank: int | None) -> Iterator[tuple[BucketKey, Ahead]]:
         """What waits of each bucket that goes before what would come with this rank; None = all."""

@@ -120,12 +120,15 @@ class ServiceTimes:
         runs = self._buckets.get(bucket)
         return self._max_rows if runs is None else runs.guard.rows
 
+    def usual(self) -> BucketTimes | None:
+        """Of the bucket that has run most often; None = nothing has run."""
+        if not self._buckets:
+            return None
+        return _shown(*max(self._buckets.items(), key=lambda each: each[1].count))
+
     def snapshot(self) -> tuple[BucketTimes, ...]:
         """All of it, the bucket that ran last first."""
-        return tuple(
-            BucketTimes(bucket, runs.refit(), tuple(sorted(runs.points())), runs.count, runs.guard.rows)
-            for bucket, runs in reversed(self._buckets.items())
-        )
+        return tuple(_shown(bucket, runs) for bucket, runs in reversed(self._buckets.items()))
 
 
 @dataclass(slots=True)
@@ -211,6 +214,10 @@ class _Runs:
         smaller = [size.median() for near, size in self._sizes.items() if near < _near(rows)]
         best = max((size_rows / max(s, 1e-9) for s, size_rows in smaller), default=0.0)
         return rows / max(seconds, 1e-9) >= best * (1 - MOST_ERROR)
+
+
+def _shown(bucket: BucketKey, runs: _Runs) -> BucketTimes:
+    return BucketTimes(bucket, runs.refit(), tuple(sorted(runs.points())), runs.count, runs.guard.rows)
 
 
 def _near(rows: int) -> int:

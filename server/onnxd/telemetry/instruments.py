@@ -153,6 +153,27 @@ VERSION_INSTRUMENTS: Final[tuple[Instrument[VersionObservation], ...]] = (
         bounds=ROWS_BOUNDS,
     ),
     Instrument(
+        "onnxd_batches_total", Kind.COUNTER, "batches",
+        "Batches that were sent, by why they were not bigger.",
+        lambda seen: {(why,): count for why, count in seen.statistics.cuts.items()},
+        labels=("reason",),
+    ),
+    Instrument(
+        "onnxd_batch_cap_rows", Kind.GAUGE, "rows",
+        "How big the next batch may be, of the requests that come most often.",
+        lambda seen: None if seen.run_times is None else seen.run_times.cap_rows,
+    ),
+    Instrument(
+        "onnxd_run_base_seconds", Kind.GAUGE, "seconds",
+        "What a run takes whatever its rows, as fitted for the requests that come most often.",
+        lambda seen: None if seen.run_times is None else seen.run_times.base_s,
+    ),
+    Instrument(
+        "onnxd_run_row_seconds", Kind.GAUGE, "seconds",
+        "What each row adds to a run, as fitted for the requests that come most often.",
+        lambda seen: None if seen.run_times is None else seen.run_times.per_row_s,
+    ),
+    Instrument(
         "onnxd_dynamic_elements_total", Kind.COUNTER, "elements",
         "Elements of the inputs with dynamic axes in all runs, padding included.",
         lambda seen: seen.statistics.dynamic_elements,

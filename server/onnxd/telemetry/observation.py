@@ -20,6 +20,24 @@ _M = TypeVar("_M", bound=_Mergeable)
 
 
 @dataclass(frozen=True, slots=True)
+class RunTimes:
+    """How long runs take, of the requests that come most often: `base_s + per_row_s * rows`."""
+
+    base_s: float
+    per_row_s: float
+    cap_rows: int
+    """Of the next batch."""
+
+    def merged(self, other: Self) -> Self:
+        """Of two processes the slower."""
+        return type(self)(
+            max(self.base_s, other.base_s),
+            max(self.per_row_s, other.per_row_s),
+            min(self.cap_rows, other.cap_rows),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class VersionObservation:
     """One served version of a model."""
 
@@ -35,6 +53,8 @@ class VersionObservation:
     load_s: float
     memory: Mapping[str, int] = field(default_factory=dict)
     """Bytes: at most while it was loaded (peak), and since (resident)."""
+    run_times: RunTimes | None = None
+    """None = nothing has run yet."""
 
     def merged(self, other: Self) -> Self:
         """The same version in two processes."""
@@ -47,6 +67,7 @@ class VersionObservation:
             _added(self.placements, other.placements),
             max(self.load_s, other.load_s),
             _added(self.memory, other.memory),
+            _both(self.run_times, other.run_times),
         )
 
 

@@ -15,7 +15,7 @@ from functools import partial
 from itertools import chain
 from typing import Final, Self
 
-from onnxd.messages import Timeline
+from onnxd.messages import CUT_REASONS, CutReason, Timeline
 from onnxd.telemetry.histogram import BYTES_BOUNDS, DURATION_BOUNDS_NS, ROWS_BOUNDS, HistogramSnapshot
 
 _NO_TIMES: Final = HistogramSnapshot.empty(DURATION_BOUNDS_NS)
@@ -69,6 +69,10 @@ def _no_failures() -> Mapping[FailureReason, int]:
     return dict.fromkeys(FailureReason, 0)
 
 
+def _no_cuts() -> Mapping[CutReason, int]:
+    return dict.fromkeys(CUT_REASONS, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class StatisticsSnapshot:
     """The counters at one moment: queue + compute_input + compute_infer + compute_output <= success."""
@@ -92,6 +96,8 @@ class StatisticsSnapshot:
     """By batch size, ascending."""
     failures: Mapping[FailureReason, int] = field(default_factory=_no_failures)
     """How many failed for each reason; all reasons are there."""
+    cuts: Mapping[CutReason, int] = field(default_factory=_no_cuts)
+    """Batches by why they were cut where they were; all reasons are there. Not parts of failed ones."""
     bisections: int = 0
     """Batches that failed and were run again in parts, to find the request whose fault it was."""
     reruns: int = 0
@@ -136,6 +142,7 @@ class StatisticsSnapshot:
             compute_output=self.compute_output.merged(other.compute_output),
             batches=tuple(batches[size] for size in sorted(batches)),
             failures={why: self.failures[why] + other.failures[why] for why in FailureReason},
+            cuts={why: self.cuts[why] + other.cuts[why] for why in CUT_REASONS},
             bisections=self.bisections + other.bisections,
             reruns=self.reruns + other.reruns,
             request_times=self.request_times.merged(other.request_times),
@@ -188,6 +195,7 @@ class ModelStatistics:
         self._output_ns = 0
         self._fail_ns = 0
         self._failures = dict.fromkeys(FailureReason, 0)
+        self._cuts = dict.fromkeys(CUT_REASONS, 0)
         self._bisections = 0
         self._reruns = 0
         self._bytes = 0
@@ -244,6 +252,10 @@ class ModelStatistics:
         self._dynamic_elements += elements
         self._padding_elements += padding
 
+    def record_cut(self, reason: CutReason) -> None:
+        """A batch is sent."""
+        self._cuts[reason] += 1
+
     def record_bisection(self) -> None:
         """A batch failed, and its requests are run again in parts."""
         self._bisections += 1
@@ -273,6 +285,7 @@ class ModelStatistics:
                 BatchStatistics(rows, *batch.frozen()) for rows, batch in sorted(self._batches.items())
             ),
             failures=self._failures.copy(),
+            cuts=self._cuts.copy(),
             bisections=self._bisections,
             reruns=self._reruns,
             request_times=times(tuple(self._request_times), self._success_ns),

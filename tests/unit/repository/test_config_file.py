@@ -188,6 +188,18 @@ def test_a_file_name_that_could_lead_out_of_the_directory_is_refused(name: str, 
             "batching.split_large: needs batching.dynamic",
         ),
         (
+            "max_batch_size: 4\nbatching: {preserve_ordering: true, split_large: true}",
+            "batching.split_large: cannot be had with preserve_ordering",
+        ),
+        (
+            "max_batch_size: 4\nbatching: {preserve_ordering: true, single_flight: true}",
+            "batching.single_flight: cannot be had with preserve_ordering",
+        ),
+        (
+            "max_batch_size: 4\nbatching: {split_large: true}\ninputs: [{name: x, ragged: true, shape: [2]}]",
+            "batching.split_large: cannot be had with ragged inputs",
+        ),
+        (
             "inputs: [{name: x}, {name: y}, {name: x}]",
             "inputs[2].name: x is listed twice, first as inputs[0]",
         ),

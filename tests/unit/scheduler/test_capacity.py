@@ -1,6 +1,7 @@
 """What follows from run times, for every fit and every queue."""
 
 import math
+from dataclasses import replace
 from itertools import accumulate
 
 import pytest
@@ -23,6 +24,7 @@ from onnxd.scheduler.capacity import (
     retry_after_s,
     row_cap,
     rows_within,
+    steady_cap,
     work_s,
 )
 from onnxd.scheduler.line import Line
@@ -268,3 +270,25 @@ def test_what_waits_is_lost_when_its_own_run_is_clearly_longer_than_its_time() -
 )
 def test_retry_after_is_the_time_to_work_off_what_waits(backlog_s: float, expected_s: float) -> None:
     assert retry_after_s(backlog_s) == expected_s
+
+
+# Where no deadline is near.
+
+
+@given(known=st.none() | FITS, first=st.integers(1, MAX_ROWS), guard_rows=st.integers(1, MAX_ROWS))
+def test_without_deadlines_the_cap_is_the_steady_one(known: Fit | None, first: int, guard_rows: int) -> None:
+    steady = steady_cap(known, first, max_rows=MAX_ROWS, guard_rows=guard_rows)
+    assert cap(known, waiting(None, rows=first), guard_rows=guard_rows) == steady
+    assert first <= steady.rows <= MAX_ROWS
+    assert (steady.reason == "maximum") == (steady.rows == MAX_ROWS)
+
+
+@given(known=FITS, guard_rows=st.integers(1, MAX_ROWS))
+def test_who_wishes_for_full_batches_has_what_the_guard_allows(known: Fit, guard_rows: int) -> None:
+    assert steady_cap(known, 1, max_rows=MAX_ROWS, guard_rows=guard_rows, to_knee=False).rows == guard_rows
+
+
+@given(known=FITS)
+def test_a_knee_needs_evidence(known: Fit) -> None:
+    new = replace(known, runs=KNEE_RUNS - 1)
+    assert steady_cap(new, 1, max_rows=MAX_ROWS, guard_rows=MAX_ROWS).rows == MAX_ROWS

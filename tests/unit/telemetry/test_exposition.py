@@ -22,7 +22,7 @@ from onnxd.telemetry.instruments import (
     Kind,
 )
 from onnxd.telemetry.machine import MachineUsage, ProcessUsage
-from onnxd.telemetry.observation import Observation, VersionObservation
+from onnxd.telemetry.observation import Observation, RunTimes, VersionObservation
 from onnxd.telemetry.refusals import REASONS
 from onnxd.telemetry.statistics import FailureReason, ModelStatistics, StatisticsSnapshot
 from tests.support.observations import BUILD, observations
@@ -35,7 +35,15 @@ NAMES = [instrument.name for instrument in INSTRUMENTS]
 
 def version(model: str, statistics: StatisticsSnapshot | None = None) -> VersionObservation:
     return VersionObservation(
-        model, 3, statistics or StatisticsSnapshot(), 2, 1, {"inline": 1, "thread": 0}, 0.25, {"peak": 2**20}
+        model,
+        3,
+        statistics or StatisticsSnapshot(),
+        2,
+        1,
+        {"inline": 1, "thread": 0},
+        0.25,
+        {"peak": 2**20},
+        RunTimes(0.004, 0.0005, 8),
     )
 
 
