@@ -32,10 +32,6 @@ from onnxd.tensors import Datatype
 MAX_ROWS: Final = 1_000_000
 _MAX_THREADS: Final = 1024
 
-RELOADED_BATCHING: Final = frozenset({"dynamic", "split_large", "single_flight"})
-"""Keys below `batching` that a running scheduler cannot take up: what they change stands in front of it, or
-is how requests are put together. Another value is another load; of all other keys Batcher.reconfigure."""
-
 TensorName = Annotated[str, Field(min_length=1)]
 Shape = Annotated[tuple[Annotated[int, Field(ge=-1, le=2**31 - 1)], ...], Field(max_length=16)]
 Rows = Annotated[int, Field(ge=1, le=MAX_ROWS)]

@@ -168,7 +168,6 @@ class Batcher:
 
     def _follow(self, policy: BatchPolicy) -> None:
         self.policy = policy
-        """In force; not to be changed from without."""
         self._max_delay_s = policy.max_queue_delay
         self._preferred = frozenset(policy.preferred_sizes)
         self._order.kept = policy.preserve_ordering
