@@ -1,7 +1,7 @@
 """The composition root: opens every part in order and closes them in reverse.
 
-    logging -> audit -> tracing -> store -> trial room -> lifecycle -> shared memory -> certificates -> gate
-    -> gRPC -> HTTP -> metrics -> (serve) -> drain
+    logging -> audit -> tracing -> store -> trial room -> process room -> lifecycle -> shared memory
+    -> certificates -> gate -> gRPC -> HTTP -> metrics -> (serve) -> drain
 
 Nothing below knows the settings as a whole; each part is given its own.
 """
@@ -31,6 +31,7 @@ from onnxd.repository.placement_report import PlacementReports
 from onnxd.repository.store import SnapshotStore, default_state_dir
 from onnxd.repository.verdicts import VerdictFiles
 from onnxd.runtime.ort import onnxruntime
+from onnxd.runtime.process_room import ProcessRoom
 from onnxd.runtime.thread_shares import ThreadBudget
 from onnxd.runtime.threads import cpu_budget
 from onnxd.runtime.trial import TrialRoom
@@ -82,6 +83,7 @@ async def open_server(
     state_dir = settings.state_dir or default_state_dir()
     store = resources.enter_context(SnapshotStore(state_dir))
     trials = await resources.enter_async_context(TrialRoom(settings.trial))
+    processes = await resources.enter_async_context(ProcessRoom(settings.isolation))
     catalog = Catalog()
     threads = ThreadBudget(settings.threads.budget or cpu_budget(), settings.threads.sharing)
     memory = MemoryLedger(settings.memory.budget_bytes())
@@ -91,6 +93,7 @@ async def open_server(
             Loader(
                 store,
                 trials,
+                processes,
                 threads=threads,
                 memory=memory,
                 batching=settings.batching,

@@ -23,7 +23,8 @@
     │   └── ControlDisabled       load and unload are switched off (--model-control none)
     ├── DeadlineExceeded          the caller's own deadline has passed
     ├── LoadFailed                a model did not load; the message says why
-    └── ExecutionFailed           ONNX Runtime failed while running, through no fault in the request's form
+    ├── ExecutionFailed           ONNX Runtime failed while running, through no fault in the request's form
+    └── ModelProcessDied          it took down the process of its own that the model ran in
 
 Each front end has one table from these classes to its codes, and a test that the table is complete.
 Anything that is not a ServerError is our bug: the client sees an opaque error with a request id.
@@ -138,3 +139,8 @@ class LoadFailed(ServerError):
 
 class ExecutionFailed(ServerError):
     """A run failed inside ONNX Runtime through no fault in the request's form."""
+
+
+class ModelProcessDied(ServerError):
+    """The process that ran the model died during the run. No ExecutionFailed, of whose requests some may be
+    run again to find the guilty one: that would kill the next process."""

@@ -101,8 +101,9 @@ class InferenceService:
         """Run one request.
 
         Raises ModelNotFound, ModelUnavailable, TensorMismatch, QueueFull, QueueTimeout, DeadlineExceeded,
-        ServerDraining, Unavailable, or ExecutionFailed; for tensors in shared memory also PermissionDenied,
-        NotFound, InvalidRequest, PayloadTooLarge. A cancelled caller frees its place in the queue at once.
+        ServerDraining, Unavailable, ExecutionFailed, or ModelProcessDied; for tensors in shared memory also
+        PermissionDenied, NotFound, InvalidRequest, PayloadTooLarge. A cancelled caller frees its place in the
+        queue at once.
         """
         if self._draining and not self._serving:
             raise ServerDraining("the server is shutting down", retry_after_s=1.0)

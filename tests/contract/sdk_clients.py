@@ -74,7 +74,7 @@ class Sdk:
 
     async def index(self) -> list[IndexEntry]:
         entries: tuple[sdk.IndexEntry, ...] = await self._ask("repository.index")
-        return [IndexEntry(entry.name, entry.version, entry.state) for entry in entries]
+        return [IndexEntry(entry.name, entry.version, entry.state, entry.reason) for entry in entries]
 
     async def load(self, model: str) -> None:
         await self._ask("repository.load", model)

@@ -28,8 +28,7 @@ BAD_INPUTS: Final = {
     "names and routes": numbered("B", 1, 2, 3, 4, 6, 7, 8, 9),
     "JSON": numbered("C", *range(1, 6), *range(7, 16)),
     "binary tensors": numbered("D", *range(1, 10)),
-    # Not yet: E9 (a run that kills its process), E11 to E13 (memory of a run).
-    "shapes and semantics": numbered("E", *range(1, 8), 10, 14, 15),
+    "shapes and semantics": numbered("E", *range(1, 8), *range(9, 13), 14, 15),
     "load and unload": numbered("H", *range(1, 12)),
     "model files and configs": numbered("I", *range(1, 13), *range(14, 19), 20, 21, 22),
     "settings": numbered("K", 1, 2, 4) | {"W12"},

@@ -155,10 +155,16 @@ class IndexEntry:
     name: str
     version: str
     state: str
+    reason: str = ""
 
     @classmethod
     def of(cls, document: Document) -> Self:
-        return cls(document["name"], document.get("version", ""), document.get("state", ""))
+        return cls(
+            document["name"],
+            document.get("version", ""),
+            document.get("state", ""),
+            document.get("reason", ""),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from typing import Final
 from hypothesis import strategies as st
 
 from onnxd.messages import Timeline
+from onnxd.runtime.worker_process import DEATH_KINDS
 from onnxd.telemetry.machine import MachineUsage, ProcessUsage
 from onnxd.telemetry.observation import Observation, RunTimes, VersionObservation
 from onnxd.telemetry.refusals import REASONS
@@ -57,9 +58,10 @@ def _versions(names: list[str]) -> st.SearchStrategy[tuple[VersionObservation, .
         statistics=events.map(history),
         pending=_counts,
         busy=_counts,
-        placements=st.fixed_dictionaries({"inline": _counts, "thread": _counts}),
+        placements=st.fixed_dictionaries({"inline": _counts, "thread": _counts, "process": _counts}),
         load_s=st.floats(0, 1000),
         run_times=st.none() | st.builds(RunTimes, st.floats(0, 10), st.floats(0, 10), st.integers(1, 1000)),
+        restarts=st.just({}) | st.fixed_dictionaries(dict.fromkeys(DEATH_KINDS, _counts)),
     )
     several = st.lists(one, max_size=3, unique_by=lambda seen: (seen.model, seen.version))
     return several.map(lambda seen: tuple(sorted(seen, key=lambda each: (each.model, each.version))))

@@ -82,6 +82,9 @@ class Verdict:
     rows: RowVerdict | None = None
     """Whether rows are independent; None: nobody asked."""
 
+    isolation: str = ""
+    """Why it would run in a process of its own; empty = it would not."""
+
     @property
     def sound(self) -> bool:
         return not self.fault
@@ -97,6 +100,8 @@ class Verdict:
         if self.rows is not None:
             batches = f"batches of {self.max_batch_size}" if self.max_batch_size else "not batched"
             notes.append(f"{batches}, {self.rows}")
+        if self.isolation:
+            notes.append(self.isolation)
         if not self.chosen:
             notes.append("not chosen by 'versions'")
         return self.model, version, "ok", "; ".join(notes)
@@ -115,6 +120,7 @@ class Verdict:
             "chosen": self.chosen,
             "max_batch_size": self.max_batch_size,
             "rows": None if self.rows is None else verdict_to_json(self.rows),
+            "isolation": self.isolation,
         }
 
 

@@ -13,6 +13,7 @@ from onnxd.repository.fault_codes import Code
 from onnxd.repository.layout import scan
 from onnxd.repository.loader import Loader
 from onnxd.repository.store import SnapshotStore
+from onnxd.runtime.process_room import ProcessRoom
 from onnxd.runtime.thread_shares import ThreadBudget
 from onnxd.runtime.threads import cpu_budget
 from onnxd.runtime.trial import TrialLimits, TrialRoom
@@ -36,7 +37,9 @@ async def _examine(
         store = resources.enter_context(SnapshotStore(Path(directory)))
         async with TrialRoom(limits, parallel=1) as trials:
             threads = cpu_budget()
-            loader = Loader(store, trials, threads=ThreadBudget(threads), batching=batching)
+            # Nothing is loaded here, so the room for that stays shut.
+            shut = ProcessRoom()
+            loader = Loader(store, trials, shut, threads=ThreadBudget(threads), batching=batching)
             bench = Bench(store, trials, loader, threads)
             for files in snapshot.models.values():
                 examinations.append(ModelExamination(bench, files))

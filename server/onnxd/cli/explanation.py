@@ -20,6 +20,7 @@ from onnxd.repository.loader import Loader, graph_file
 from onnxd.repository.model_spec import merge
 from onnxd.repository.store import SnapshotStore
 from onnxd.repository.version_policy import VersionPolicy
+from onnxd.runtime.process_room import ProcessRoom
 from onnxd.runtime.thread_shares import ThreadBudget
 from onnxd.runtime.threads import cpu_budget
 from onnxd.runtime.trial import TrialLimits, TrialRoom
@@ -82,7 +83,7 @@ async def _read(
         SnapshotStore(Path(state)) as store,
     ):
         async with TrialRoom(limits, parallel=1) as trials:
-            loader = Loader(store, trials, threads=ThreadBudget(cpu_budget()))
+            loader = Loader(store, trials, ProcessRoom(), threads=ThreadBudget(cpu_budget()))
             settings = await loader.read_settings(files)
             loaded = settings.loaded
             number = version or max(loaded.config.versions.select(files.versions), default=0)

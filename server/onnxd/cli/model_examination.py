@@ -203,6 +203,7 @@ class ModelExamination:
                 chosen=spec.version in settings.config.versions.select(self._files.versions),
                 max_batch_size=spec.max_batch_size,
                 rows=examined.rows,
+                isolation=examined.isolation.reason,
             )
         )
 

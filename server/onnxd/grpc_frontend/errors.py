@@ -29,6 +29,7 @@ STATUS: Final[dict[type[ServerError], grpc.StatusCode]] = {
     errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
     errors.LoadFailed: grpc.StatusCode.INVALID_ARGUMENT,
     errors.ExecutionFailed: grpc.StatusCode.INTERNAL,
+    errors.ModelProcessDied: grpc.StatusCode.INTERNAL,
 }
 """By the most specific class: a subclass that is not here has its parent's code."""
 

@@ -26,6 +26,7 @@ STATUS: Final[dict[type[ServerError], int]] = {
     errors.DeadlineExceeded: 504,
     errors.LoadFailed: 400,
     errors.ExecutionFailed: 500,
+    errors.ModelProcessDied: 500,
 }
 """By the most specific class: a subclass that is not here has its parent's status."""
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, BinaryIO, Final
 
 from onnxd.errors import PayloadTooLarge, ServerError
-from onnxd.runtime import trial_limits
+from onnxd.runtime import child_limits
 from onnxd.runtime.memory import give_back
 
 LENGTH_BYTES: Final = 8
@@ -23,15 +23,15 @@ _CPU_S: Final = 20.0
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends this one
-    trial_limits.no_core_dumps()
-    trial_limits.die_with_parent(int(sys.argv[1]))
-    trial_limits.die_first()
+    child_limits.no_core_dumps()
+    child_limits.die_with_parent(int(sys.argv[1]))
+    child_limits.die_first()
     gc.disable()  # plain JSON has no cycles, and each collection would walk millions of new objects
     calls, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     while head := calls.read(LENGTH_BYTES):
         # No bound on memory: at one, orjson does not fail but runs for ever.
-        trial_limits.set_limits(-1, _CPU_S)
+        child_limits.limit_cpu(_CPU_S)
         for part in _answer(calls.read(int.from_bytes(head, "big"))):
             _write(answers, part)
         answers.flush()

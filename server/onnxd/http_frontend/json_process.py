@@ -19,7 +19,7 @@ from onnxd.http_frontend.json_child import LENGTH_BYTES
 from onnxd.http_frontend.offload import by_size
 from onnxd.protocol.json_text import check_json_size
 from onnxd.protocol.limits import ProtocolLimits
-from onnxd.runtime.trial_process import child_environment
+from onnxd.runtime.child_process import child_environment
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

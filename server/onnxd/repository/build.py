@@ -128,6 +128,8 @@ class Builder:
             peak=size_text(served.report.peak_bytes),
             resident=size_text(served.report.resident_bytes),
         )
+        if served.report.isolation:
+            _log.info("isolated", model=build.name, version=number, reason=served.report.isolation)
         if excess := self._loader.threads.excess():
             _log.warning("threads", model=build.name, warning=excess)
         for warning in served.report.warnings:

@@ -74,19 +74,21 @@ class Catalog:
         model = self._models.get(name)
         if model is not None and model.served:
             served = model.served.get(max(model.served) if version is None else version)
-            if served is not None:
+            if served is not None and not served.broken:
                 return served
+            if version is None and (ready := _ready(model)):
+                return model.served[max(ready)]
         raise self._why_not(name, version)
 
     def versions(self, name: str) -> tuple[int, ...]:
         """The READY versions, ascending. Raises ModelNotFound or ModelUnavailable if there are none."""
-        model = self._models.get(name)
-        if model is None or not model.served:
+        ready = _ready(self._models.get(name, _NOTHING))
+        if not ready:
             raise self._why_not(name, None)
-        return tuple(sorted(model.served))
+        return tuple(sorted(ready))
 
     def serving(self, name: str) -> Mapping[int, ServedVersion]:
-        """The READY versions by number; empty if there are none."""
+        """The READY versions by number, and those that have broken since; empty if there are none."""
         return self._models.get(name, _NOTHING).served
 
     def names(self) -> tuple[str, ...]:
@@ -101,7 +103,7 @@ class Catalog:
                 state = ModelState.UNAVAILABLE if model.trouble else None
                 yield IndexEntry(name, None, state, model.trouble)
             for version in sorted(model.states):
-                known = model.states[version]
+                known = _state(model, version)
                 yield IndexEntry(name, version, known.state, known.reason or model.trouble)
 
     def missing(self) -> str | None:
@@ -147,16 +149,17 @@ class Catalog:
         model = self._models.get(name)
         if model is None:
             return ModelNotFound(f"unknown model '{name}': it is not in the repository")
+        states = {number: _state(model, number) for number in model.states}
         if version is None:
-            if any(known.state is ModelState.LOADING for known in model.states.values()):
+            if any(known.state is ModelState.LOADING for known in states.values()):
                 return ModelUnavailable(f"model '{name}' is loading", retry_after_s=1.0)
-            if any(known.state is ModelState.UNLOADING for known in model.states.values()):
+            if any(known.state is ModelState.UNLOADING for known in states.values()):
                 return ModelUnavailable(f"model '{name}' is being unloaded")
-            reasons = [known.reason for known in model.states.values() if known.reason] or [model.trouble]
+            reasons = [known.reason for known in states.values() if known.reason] or [model.trouble]
             return ModelUnavailable(
                 f"model '{name}' has no version that serves: {reasons[-1] or 'not loaded'}"
             )
-        known = model.states.get(version)
+        known = states.get(version)
         if known is None:
             return ModelNotFound(
                 f"unknown version {version} of model '{name}': "
@@ -168,3 +171,19 @@ class Catalog:
             + (f": {known.reason}" if known.reason else ""),
             retry_after_s=retry_after_s,
         )
+
+
+def _ready(model: _Model) -> tuple[int, ...]:
+    """The versions that answer."""
+    return tuple(number for number, served in model.served.items() if not served.broken)
+
+
+def _state(model: _Model, version: int) -> VersionState:
+    """What the lifecycle noted, unless the version has broken since; with why it is isolated, if it is."""
+    known = model.states[version]
+    served = model.served.get(version)
+    if served is None or known.state is not ModelState.READY:
+        return known
+    if served.broken:
+        return VersionState(ModelState.UNAVAILABLE, served.broken)
+    return known if known.reason else VersionState(known.state, served.report.isolation)

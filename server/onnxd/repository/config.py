@@ -257,6 +257,8 @@ class ModelConfig:
     """Sessions; on a CPU one session with all threads beats several."""
     weight: Annotated[int, Field(ge=1, le=1000)] = 1
     """Its share of the server's threads, beside the weights of the other models."""
+    isolation: Literal["auto", "thread", "process"] = "auto"
+    """process: in a child that may die without harm; thread: in the server; auto: as the graph demands."""
     session: SessionSection = field(default_factory=SessionSection)
     """How ONNX Runtime runs the graph."""
     batching: BatchingSection = field(default_factory=BatchingSection)

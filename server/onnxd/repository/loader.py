@@ -3,7 +3,7 @@
     settings (config.yaml, labels)          read from a private copy
     version  (model.onnx, ...)              copied, then in the child: described, built, run
     both together                           a ModelSpec, or every disagreement
-    in the server                           session, instances, warm-up, batcher
+    in the server, or a process of its own  session, instances, warm-up, batcher
 
 Nothing here touches what serves; whoever calls swaps it in, or throws it away.
 """
@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +27,7 @@ from onnxd.repository.config_choice import read_config
 from onnxd.repository.config_file import LoadedConfig
 from onnxd.repository.first_times import first_times, seeded
 from onnxd.repository.golden import golden_examination
+from onnxd.repository.instances import Isolation, choose, open_instance
 from onnxd.repository.layout import ModelFiles
 from onnxd.repository.memory_ledger import MemoryLedger
 from onnxd.repository.model_spec import miscounted_labels
@@ -37,11 +38,11 @@ from onnxd.repository.served import LoadReport, ServedVersion
 from onnxd.repository.store import NoRoom, SnapshotStore, StoredFiles
 from onnxd.repository.verdicts import NoVerdicts, verdict_digest
 from onnxd.repository.warmup import WarmupPlan
-from onnxd.repository.warmup_runs import warm_up
+from onnxd.runtime.deaths import Deaths
 from onnxd.runtime.devices import cuda_devices
 from onnxd.runtime.examinations import Question
-from onnxd.runtime.instance import Instance
-from onnxd.runtime.onnx_session import OnnxSession
+from onnxd.runtime.process_room import ProcessRoom
+from onnxd.runtime.risks import RISKS, Risks
 from onnxd.runtime.row_verdict import Verdict
 from onnxd.runtime.thread_shares import ThreadBudget
 from onnxd.runtime.trial import TrialRoom
@@ -99,15 +100,18 @@ class Examined:
     """What the config says that this graph makes nothing of."""
     rows: Verdict | None = None
     """Whether its rows are independent; None: nobody asked."""
+    isolation: Isolation = field(default_factory=Isolation)
+    """Where it runs."""
 
 
 class Loader:
-    """Loads versions. The store and the trial room are the caller's, open for as long as this is used."""
+    """Loads versions. The store and the rooms are the caller's, open for as long as this is used."""
 
     def __init__(
         self,
         store: SnapshotStore,
         trials: TrialRoom,
+        processes: ProcessRoom,
         *,
         threads: ThreadBudget,
         memory: MemoryLedger | None = None,
@@ -123,6 +127,7 @@ class Loader:
         self._trials = trials
         self._batching = batching or BatchingConfig()
         self._verdicts = verdicts or NoVerdicts()
+        self._processes = processes
         self._examined: OrderedDict[tuple[str, int, str], Examined] = OrderedDict()
         """Of what was loaded while this server runs, the latest last."""
 
@@ -184,7 +189,8 @@ class Loader:
             return draft(settings.name, number, settings.loaded, graph, settings.labels, proven_rows)
 
         async def rehearse(draft: Draft, asked: Mapping[str, Question]) -> TrialReport:
-            asked = {**golden_examination(draft.spec, stored.path), **asked}
+            sent = [tensor.name for tensor in draft.spec.inputs]
+            asked = {RISKS: {"sent": sent}, **golden_examination(draft.spec, stored.path), **asked}
             if question := padding_question(draft.spec):
                 asked[PADDING] = question
             return await self._trials.rehearse(replace(request, warmup=draft.plan.runs, examinations=asked))
@@ -199,15 +205,16 @@ class Loader:
             digest=verdict_digest(stored.digest, settings.config.file, session),
         )
         tried = await proof.run()
-        padding = padding_warning(tried.report.findings.get(PADDING))
+        isolation = choose(settings.config.isolation, Risks.of(tried.report.findings[RISKS]))
+        found = (padding_warning(tried.report.findings.get(PADDING)), isolation.warning)
         warnings = (
             *_miscounted(settings, tried.spec),
             *tried.warnings,
-            *filter(None, [padding]),
+            *filter(None, found),
             *tried.report.notes,
         )
         request = replace(request, warmup=tried.plan.runs)
-        return Examined(tried.spec, tried.report, request, tried.plan, warnings, tried.rows)
+        return Examined(tried.spec, tried.report, request, tried.plan, warnings, tried.rows, isolation)
 
     async def load(
         self,
@@ -246,22 +253,26 @@ class Loader:
             tried, spec = examined.report, examined.spec
             self.memory.measured(memory, identity, tried.peak_bytes, tried.resident_bytes)
             times = tried.run_times_s
-            instances = []
-            for index in range(config.instances):
-                session = await asyncio.to_thread(
-                    OnnxSession.open,
-                    self._graph_file(settings, stored),
-                    config.session_config(),
-                    threads,
+            isolation, deaths = examined.isolation.reason, Deaths()
+            path = self._graph_file(settings, stored).absolute()
+            session = config.session_config()
+            if examined.isolation.lean:
+                session = replace(session, memory_arena=False)
+            instances = [
+                await resources.enter_async_context(
+                    open_instance(
+                        self._processes,
+                        TrialRequest(path, session, threads),
+                        examined.warmup,
+                        deaths,
+                        isolated=bool(isolation),
+                        model=spec.name,
+                        label=f"{spec.name}-{number}-{index}",
+                        expected_run_s=max(times) if times else None,
+                    )
                 )
-                instance = Instance(
-                    session,
-                    name=f"{spec.name}-{number}-{index}",
-                    loop=asyncio.get_running_loop(),
-                    expected_run_s=max(times) if times else None,
-                )
-                instances.append(await resources.enter_async_context(instance))
-                await warm_up(session, examined.warmup)
+                for index in range(config.instances)
+            ]
             in_front = CountedInFront() if config.batching.in_front else None
             statistics = in_front or ModelStatistics()
             max_rows = spec.max_batch_size if config.batching.dynamic else 0
@@ -292,7 +303,9 @@ class Loader:
                     clock=clock,
                 )
             self.memory.loaded(memory)
-            resources.callback(self.memory.closing, memory)
+            resources.callback(
+                lambda: self.memory.closing(memory, sum(each.apart_bytes for each in instances))
+            )
             report = LoadReport(
                 providers=tried.providers,
                 load_s=time.monotonic() - start_s,
@@ -301,6 +314,7 @@ class Loader:
                 threads=threads,
                 warnings=examined.warnings,
                 rows=examined.rows,
+                isolation=isolation,
             )
             self._remember(known, examined)
             return ServedVersion(
@@ -315,6 +329,7 @@ class Loader:
                 stated=settings.loaded.stated,
                 front=front,
                 tried=examined.request,
+                deaths=deaths.counts if isolation else None,
             )
 
     def _read_settings(self, files: ModelFiles, override: Override | None) -> ModelSettings:

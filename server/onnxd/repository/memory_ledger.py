@@ -78,6 +78,8 @@ class Holding:
     use: MemoryUse = NOT_KNOWN
     resident_before: int | None = None
     """Of the server, when the unload began."""
+    apart_bytes: int = 0
+    """Of its own processes at that moment: it is all back when they have ended."""
 
     @property
     def key(self) -> tuple[str, int]:
@@ -150,9 +152,10 @@ class MemoryLedger:
         self._loaded[holding.key] = holding
 
     @staticmethod
-    def closing(holding: Holding) -> None:
-        """Its sessions are about to be closed."""
+    def closing(holding: Holding, apart_bytes: int = 0) -> None:
+        """Its sessions are about to be closed. `apart_bytes` are resident in processes of its own."""
         holding.resident_before = resident_bytes()
+        holding.apart_bytes = apart_bytes
 
     def __str__(self) -> str:
         """1.5 GiB for models: digits version 1 12 MiB"""
@@ -176,11 +179,12 @@ class MemoryLedger:
             del self._loaded[holding.key]
         if holding.resident_before is None:
             return  # it never served
-        returned = max(0, holding.resident_before - resident_bytes())
-        self.returned_bytes += returned
+        here = max(0, holding.resident_before - resident_bytes())
         for other in self._holdings:  # unloads that overlap: what came back is counted once
             if other.resident_before is not None:
-                other.resident_before -= returned
+                other.resident_before -= here
+        returned = here + holding.apart_bytes
+        self.returned_bytes += returned
         _remember(self._returned, holding.key, returned)
         _log.info(
             "memory returned", model=holding.model, version=holding.version, returned=size_text(returned)

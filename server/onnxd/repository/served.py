@@ -1,7 +1,7 @@
 """One version of a model while it serves, and the counted hold that a request has on it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -43,6 +43,8 @@ class LoadReport:
     """What its config says that this graph makes nothing of."""
     rows: Verdict | None = None
     """Whether its rows are independent; None: nobody asked."""
+    isolation: str = ""
+    """Why it runs in a process of its own; empty = it does not."""
 
 
 class Placed(Protocol):
@@ -50,6 +52,14 @@ class Placed(Protocol):
 
     @property
     def placement(self) -> Placement: ...
+
+    @property
+    def broken(self) -> str:
+        """Why nothing will run there any more; empty = it will."""
+
+    @property
+    def apart_bytes(self) -> int:
+        """Resident memory of a process of its own; 0 = it has none."""
 
 
 class ServedVersion:
@@ -73,10 +83,12 @@ class ServedVersion:
         stated: config_pb.ModelConfig | None = None,
         front: Front | None = None,
         tried: TrialRequest | None = None,
+        deaths: Mapping[str, int] | None = None,
     ) -> None:
         """`instances`: those that the batcher runs on, to look at. `stated`: what the config was read from,
         where that was Triton's form. `front`: what stands before the batcher. `tried`: how it was first run;
-        its file is there while this serves."""
+        its file is there while this serves. `deaths`: of its processes so far, by kind; it goes on counting.
+        """
         self.spec: Final = spec
         self.config = config
         self.identity = identity
@@ -97,7 +109,18 @@ class ServedVersion:
         self._resources = resources
         self._instances = instances
         self._stated = stated
+        self._deaths = {} if deaths is None else deaths
         self._unused: asyncio.Event | None = None
+
+    @property
+    def broken(self) -> str:
+        """Why it no longer serves, until it is loaded again; empty = it serves."""
+        if self.batcher.broken:
+            return self.batcher.broken
+        for instance in self._instances:
+            if instance.broken:
+                return instance.broken
+        return ""
 
     def triton_config(self) -> config_pb.ModelConfig:
         """What the configuration endpoint shows."""
@@ -128,6 +151,7 @@ class ServedVersion:
             load_s=self.report.load_s,
             memory={"peak": self.report.peak_bytes, "resident": self.report.resident_bytes},
             run_times=None if usual is None else _run_times(*usual),
+            restarts=dict(self._deaths),
         )
 
     async def retire(self, *, drain_s: float = DRAIN_S) -> None:

@@ -93,7 +93,7 @@ class Transitions:
             wanted = settings.config.versions.select(files.versions)
             if not wanted:
                 return [self._nothing(name, files, _unchosen(files, settings))]
-            self._catalog.note(name, while_loading(wanted, self._catalog.serving(name)))
+            self._catalog.note(name, while_loading(wanted, self._sound(name)))
             async with self._builder.storing(files, wanted, settings, override) as build:
                 return await self._load_stored(name, files, build, asked=asked)
         finally:
@@ -107,7 +107,7 @@ class Transitions:
             self._on_disk[name] = generation
             if not asked and history is not None and history.rejected == generation:
                 return await self._stay_rolled_back(name, files, history)
-        serving = self._catalog.serving(name)
+        serving = self._sound(name)
         await self._run(build)
         if build.failures and build.is_override:
             self._let_go(build, serving)
@@ -130,7 +130,7 @@ class Transitions:
     ) -> Sequence[ServerError]:
         """The files are those that were taken back: what serves goes on, also over a restart."""
         states = rolled_back(history.current, files.versions, history.rejected)
-        if self._catalog.serving(name):
+        if self._sound(name):
             self._catalog.note(name, states)
             return []
         failures = await self._restore(name, history.current, states)
@@ -153,7 +153,7 @@ class Transitions:
         self, name: str, generation: Generation, states: Mapping[int, VersionState]
     ) -> Sequence[ServerError]:
         """Serve what is kept of a model, all of it or nothing."""
-        serving = self._catalog.serving(name)
+        serving = self._sound(name)
         self._catalog.note(name, while_loading(generation.versions, serving))
         try:
             settings = await self._loader.read_kept_settings(name, generation.settings)
@@ -173,12 +173,17 @@ class Transitions:
             await self._loader.release(settings.stored)
 
     async def _run(self, build: Build) -> None:
-        serving = self._catalog.serving(build.name)
+        serving = self._sound(build.name)
         try:
             await self._builder.run(build, serving)
         except BaseException:
             self._let_go(build, serving)
             raise
+
+    def _sound(self, name: str) -> dict[int, ServedVersion]:
+        """What serves, without what has broken since: that is loaded again, whatever its files are."""
+        serving = self._catalog.serving(name)
+        return {number: served for number, served in serving.items() if not served.broken}
 
     def unload(self, name: str, *, forget: bool) -> None:
         """Stop serving; with `forget` the index no longer knows the name."""

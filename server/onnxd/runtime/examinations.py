@@ -13,6 +13,7 @@ from onnxd.runtime.golden import GOLDEN, examine_golden
 from onnxd.runtime.node_profile import PLACEMENT, examine_placement
 from onnxd.runtime.onnx_session import OnnxSession
 from onnxd.runtime.padding_examination import examine_padding
+from onnxd.runtime.risks import RISKS, examine_risks
 
 Question = Mapping[str, Any]
 Finding = dict[str, Any]
@@ -26,6 +27,7 @@ EXAMINATIONS: Final[Mapping[str, Examination]] = {
     "padding": examine_padding,
     PLACEMENT: examine_placement,
     INDEPENDENCE: independence.examine,
+    RISKS: examine_risks,
 }
 SPARING: Final = frozenset({INDEPENDENCE})
 """Examinations on inputs that nobody asked for: that one ends the child is a finding, and no refusal."""

@@ -94,6 +94,16 @@ class Instance:
         return self._placement
 
     @property
+    def broken(self) -> str:
+        """Never: what could end it ends the server."""
+        return ""
+
+    @property
+    def apart_bytes(self) -> int:
+        """It has no memory but the server's."""
+        return 0
+
+    @property
     def mean_run_s(self) -> float | None:
         """Moving mean of a run; None before the first."""
         return self._times.mean_s

@@ -8,14 +8,14 @@ from typing import Final
 
 from onnxd.runtime.cgroup import CGROUPS, PROC, of_controller, read, unified
 
-_STATM: Final = Path("/proc/self/statm")
 _NO_LIMIT: Final = 2**60
 
 
-def resident_bytes() -> int:
-    """Resident memory of this process; 0 where the platform does not say."""
+def resident_bytes(pid: int | None = None) -> int:
+    """Resident memory of this process, or another; 0 where the platform does not say, or it has ended."""
     try:
-        return int(_STATM.read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        pages = Path("/proc", "self" if pid is None else str(pid), "statm").read_bytes().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return 0
 

@@ -20,6 +20,8 @@ _MOST_TIMES_MEAN: Final = 8.0
 class Placement(enum.Enum):
     INLINE = "inline"
     THREAD = "thread"
+    PROCESS = "process"
+    """Another process: isolation's choice, never this rule's."""
 
 
 def placement(mean_run_s: float | None, current: Placement) -> Placement:

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from onnxd.errors import LoadFailed
+from onnxd.runtime.child_process import out_of_memory
 from onnxd.runtime.examinations import SPARING
 from onnxd.runtime.graph import GraphSpec
 from onnxd.runtime.provider_errors import cause_in
@@ -24,7 +25,7 @@ from onnxd.runtime.trial_messages import (
     report_from_json,
     request_to_json,
 )
-from onnxd.runtime.trial_process import ChildGone, TrialProcess, out_of_memory
+from onnxd.runtime.trial_process import ChildGone, TrialProcess
 from onnxd.units import Bytes, Seconds
 
 _TRIALS_PER_CHILD: Final = 100

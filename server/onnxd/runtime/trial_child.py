@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Any, BinaryIO, Final
 
 from onnxd.errors import LoadFailed, ServerError
-from onnxd.runtime import framing, ort_errors, trial_limits
+from onnxd.runtime import child_limits, framing, ort_errors
 from onnxd.runtime.blank import Blank, WarmupRun
 from onnxd.runtime.examinations import EXAMINATIONS
 from onnxd.runtime.external_data import check_references
@@ -62,10 +62,10 @@ class _Built:
 
 def main() -> None:
     """Serves requests until the parent closes the pipe or ends."""
-    trial_limits.no_core_dumps()
-    trial_limits.die_with_parent(int(sys.argv[1]))
-    trial_limits.die_first()
-    trial_limits.no_large_files()
+    child_limits.no_core_dumps()
+    child_limits.die_with_parent(int(sys.argv[1]))
+    child_limits.die_first()
+    child_limits.no_large_files()
     requests, answers = _own_pipes()
     # What a process takes for its first session, about 10 MiB, is not the first model's.
     onnxruntime.InferenceSession(_IDENTITY, providers=[CPU])
@@ -76,7 +76,8 @@ def main() -> None:
     send({"phase": "waiting"})
     built: _Built | None = None
     while (document := framing.read(requests)) is not None:
-        trial_limits.set_limits(document["memory_bytes"], document["cpu_s"])
+        child_limits.limit_memory(document["memory_bytes"])
+        child_limits.limit_cpu(document["cpu_s"])
         try:
             built = _answer(document, built, send)
         except (ServerError, MemoryError) as error:
@@ -140,7 +141,7 @@ def _to_build(request: TrialRequest) -> TrialRequest:
 
 
 def _build(request: TrialRequest) -> _Built:
-    trial_limits.reset_peak()
+    child_limits.reset_peak()
     before = resident_bytes()
     start_s = time.perf_counter()
     session = OnnxSession.open(
@@ -150,7 +151,7 @@ def _build(request: TrialRequest) -> _Built:
 
 
 def _risen(built: _Built) -> int:
-    return max(0, trial_limits.peak_bytes() - built.resident_before)
+    return max(0, child_limits.peak_bytes() - built.resident_before)
 
 
 def _warm_up(session: OnnxSession, runs: tuple[WarmupRun, ...]) -> tuple[tuple[float, ...], str]:

@@ -3,21 +3,17 @@
 import asyncio
 import contextlib
 import logging
-import os
 import signal
-import sys
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any, Final, Self
 
 from onnxd.errors import LoadFailed
 from onnxd.runtime import framing
+from onnxd.runtime.child_process import ErrorPipe, cause_of_death, spawn
 
 _LOG: Final = logging.getLogger(__name__)
 
-_KEPT_VARIABLES: Final = frozenset({"PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "LD_LIBRARY_PATH"})
-_KEPT_PREFIXES: Final = ("PYTHON", "CUDA_", "NVIDIA_", "ORT_", "OMP_", "MALLOC_")
-_ERROR_BYTES: Final = 64 * 2**10
 _END_WITHIN_S: Final = 5.0
 _IDLE_PHASES: Final = frozenset({"", "waiting"})
 
@@ -29,7 +25,7 @@ class ChildGone(Exception):
 class TrialProcess:
     """A running child. Belongs to one loop; asked one thing at a time."""
 
-    def __init__(self, process: asyncio.subprocess.Process, errors: int) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, errors: ErrorPipe) -> None:
         self._process = process
         self._errors = errors
         self._phase = ""
@@ -44,29 +40,8 @@ class TrialProcess:
     @classmethod
     async def spawn(cls) -> Self:
         """Starts a child; it is importing when this returns."""
-        read_end, write_end = os.pipe()
-        try:
-            # What it writes there and nobody reads is dropped once the pipe is full, instead of blocking it:
-            # bounded, and no task has to drain it.
-            os.set_blocking(read_end, False)
-            os.set_blocking(write_end, False)
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-P",
-                "-m",
-                "onnxd.runtime.trial_child",
-                str(os.getpid()),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=write_end,
-                env=child_environment(os.environ),
-            )
-        except BaseException:
-            os.close(read_end)
-            raise
-        finally:
-            os.close(write_end)
-        return cls(process, read_end)
+        errors = ErrorPipe()
+        return cls(await spawn("onnxd.runtime.trial_child", errors=errors, piped=True), errors)
 
     @property
     def pid(self) -> int:
@@ -121,10 +96,8 @@ class TrialProcess:
         except TimeoutError:
             self.kill()
             await self._process.communicate()
-        if self._errors >= 0:
-            self._last_words = self.take_errors()
-            os.close(self._errors)
-            self._errors = -1
+        self._last_words = self.take_errors() or self._last_words
+        self._errors.close()
 
     async def _exchange(self, request: Mapping[str, Any]) -> dict[str, Any]:
         stdin, stdout = self._process.stdin, self._process.stdout
@@ -146,7 +119,7 @@ class TrialProcess:
         if self._phase in _IDLE_PHASES and self.trials > 1:
             return ChildGone()
         return LoadFailed(
-            cause_of_death(code, self._last_words, request["cpu_s"], request["memory_bytes"]) + self._when()
+            cause(code, self._last_words, request["cpu_s"], request["memory_bytes"]) + self._when()
         )
 
     def _when(self) -> str:
@@ -154,36 +127,11 @@ class TrialProcess:
 
     def take_errors(self) -> str:
         """What it has written to its standard error since the last call; at most the pipe's size."""
-        try:
-            return os.read(self._errors, _ERROR_BYTES).decode(errors="replace")
-        except BlockingIOError:
-            return ""
+        return self._errors.take()
 
 
-def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """What a child needs of it. Not the rest: it may hold secrets, and the child runs strangers' files."""
-    kept = {
-        name: value
-        for name, value in environment.items()
-        if name in _KEPT_VARIABLES or name.startswith(_KEPT_PREFIXES)
-    }
-    return {**kept, "ORT_DISABLE_TELEMETRY": "1"}
-
-
-def cause_of_death(code: int, last_words: str, cpu_s: float, memory_bytes: int) -> str:
-    """A sentence from an exit code as subprocess gives it (negative = a signal) and the standard error."""
+def cause(code: int, last_words: str, cpu_s: float, memory_bytes: int) -> str:
+    """Why it ended, as cause_of_death says it, with the limit that only trials have."""
     if code == -signal.SIGXCPU:
         return f"it used more than its limit of {cpu_s:g} s of CPU time"
-    if "bad_alloc" in last_words:
-        return out_of_memory(memory_bytes)
-    if code < 0:
-        name = signal.Signals(-code).name if -code in set(signal.Signals) else "unknown"
-        hint = ", as the system does when memory runs out," if code == -signal.SIGKILL else ""
-        return f"its process was killed by signal {-code} ({name}){hint}"
-    return f"its process ended with exit code {code}"
-
-
-def out_of_memory(memory_bytes: int) -> str:
-    if memory_bytes < 0:
-        return "it ran out of memory"
-    return f"it ran out of its memory limit of {memory_bytes / 2**20:g} MiB"
+    return cause_of_death(code, last_words, memory_bytes)

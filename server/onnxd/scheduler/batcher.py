@@ -91,6 +91,8 @@ class Batcher:
             runs = self._running.keys()
             self._foresight = Foresight(times, self._queue, idle=self._idle, running=runs, max_rows=max_rows)
         self._pump_scheduled = False
+        self.broken = ""
+        """Why nothing runs any more, after a bug of ours; empty = all is well."""
         self._hold_timer: Timer | None = None
         self._all_idle: asyncio.Future[None] | None = None
         self.policy = policy
@@ -307,6 +309,9 @@ class Batcher:
                 unavailable = ModelUnavailable(f"no memory for a batch of {rows} rows", retry_after_s=1.0)
                 self._delivery.refuse(item, unavailable, FailureReason.OTHER)
             return
+        except Exception:
+            self._idle.append(runner)
+            raise
         if run.search is not None:
             self._statistics.record_rerun()
         self._running[run] = runner
@@ -335,6 +340,7 @@ class Batcher:
 
     def _break(self, fault: Exception, run: Run | None) -> None:
         """A bug of ours: this model stops, with its reason; the others go on. The loop logs the traceback."""
-        self._close(f"stopped after an internal error ({type(fault).__name__}); load it again")
+        self.broken = f"stopped after an internal error ({type(fault).__name__}); load it again"
+        self._close(self.broken)
         for item in run.items if run is not None else ():
             self._delivery.refuse(item, self._admission.closed(), FailureReason.OTHER)

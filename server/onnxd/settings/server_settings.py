@@ -20,6 +20,7 @@ from onnxd.repository.memory_ledger import MemoryConfig
 from onnxd.repository.watcher import WatchConfig
 from onnxd.runtime.thread_shares import ThreadConfig
 from onnxd.runtime.trial import TrialLimits
+from onnxd.runtime.worker_config import IsolationConfig
 from onnxd.security.config import AuthConfig
 from onnxd.security.jwt_config import JwtConfig
 from onnxd.security.tls import TlsConfig
@@ -91,6 +92,7 @@ class ServerSettings:
     threads: ThreadConfig = field(default_factory=ThreadConfig)
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     trial: TrialLimits = field(default_factory=TrialLimits)
+    isolation: IsolationConfig = field(default_factory=IsolationConfig)
     limits: ProtocolLimits = field(default_factory=ProtocolLimits)
     shared_memory: SharedMemoryConfig = field(default_factory=SharedMemoryConfig)
     tracing: TracingConfig = field(default_factory=TracingConfig)

@@ -206,7 +206,7 @@ VERSION_INSTRUMENTS: Final[tuple[Instrument[VersionObservation], ...]] = (
     ),
     Instrument(
         "onnxd_placement", Kind.GAUGE, "instances",
-        "Instances whose next run is on the loop (inline), or on a thread of their own (thread).",
+        "Instances whose next run is on the loop (inline), on a thread or in a process of their own.",
         lambda seen: _labelled(seen.placements),
         labels=("where",),
     ),
@@ -215,6 +215,12 @@ VERSION_INSTRUMENTS: Final[tuple[Instrument[VersionObservation], ...]] = (
         "Memory of its sessions as its trial has shown: at most while it was loaded (peak), and since.",
         lambda seen: _labelled(seen.memory),
         labels=("kind",),
+    ),
+    Instrument(
+        "onnxd_worker_restarts_total", Kind.COUNTER, "restarts",
+        "Deaths of processes that the model runs in, by signal; only of a model that is isolated.",
+        lambda seen: _labelled(seen.restarts),
+        labels=("reason",),
     ),
 )  # fmt: skip
 """One series (or set of them) for each served version, from its load, at 0, until it no longer serves."""

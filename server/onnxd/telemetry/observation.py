@@ -55,6 +55,8 @@ class VersionObservation:
     """Bytes: at most while it was loaded (peak), and since (resident)."""
     run_times: RunTimes | None = None
     """None = nothing has run yet."""
+    restarts: Mapping[str, int] = field(default_factory=dict)
+    """Deaths of its processes so far, by kind; empty = it has none of its own."""
 
     def merged(self, other: Self) -> Self:
         """The same version in two processes."""
@@ -68,6 +70,7 @@ class VersionObservation:
             max(self.load_s, other.load_s),
             _added(self.memory, other.memory),
             _both(self.run_times, other.run_times),
+            _added(self.restarts, other.restarts),
         )
 
 

@@ -44,6 +44,7 @@ EXPECTED = {
     errors.DeadlineExceeded: Code.DEADLINE_EXCEEDED,
     errors.LoadFailed: Code.INVALID_ARGUMENT,
     errors.ExecutionFailed: Code.INTERNAL,
+    errors.ModelProcessDied: Code.INTERNAL,
 }
 
 

@@ -40,6 +40,7 @@ EXPECTED = {
     errors.DeadlineExceeded: 504,
     errors.LoadFailed: 400,
     errors.ExecutionFailed: 500,
+    errors.ModelProcessDied: 500,
 }
 
 

@@ -12,6 +12,7 @@ from onnxd.repository.history import Generation, History
 from onnxd.repository.layout import ModelFiles, scan
 from onnxd.repository.loader import Loader
 from onnxd.repository.store import NoRoom, SnapshotStore
+from onnxd.runtime.process_room import ProcessRoom
 from onnxd.runtime.thread_shares import ThreadBudget
 from onnxd.runtime.trial import TrialRoom
 from tests.support.files import put
@@ -169,7 +170,7 @@ async def test_a_full_disk_gives_up_what_served_before_and_then_fails(
         return written(descriptor, data)
 
     monkeypatch.setattr(os, "write", full)
-    loader = Loader(store, TrialRoom(), threads=ThreadBudget(1))
+    loader = Loader(store, TrialRoom(), ProcessRoom(), threads=ThreadBudget(1))
     third = await loader.store_version(seen(model), 1)
     assert (third.path / "model.onnx").read_bytes() == b"third"
     assert store.history("digits") == History(second)

@@ -1,10 +1,10 @@
-"""How a child's death reads, and what it is given."""
+"""How the death of a trial's process reads."""
 
 import signal
 
 import pytest
 
-from onnxd.runtime.trial_process import cause_of_death, child_environment
+from onnxd.runtime.trial_process import cause
 
 GIB = 2**30
 
@@ -37,20 +37,4 @@ GIB = 2**30
     ],
 )
 def test_a_cause_of_death_is_a_sentence(code: int, last_words: str, expected: str) -> None:
-    assert cause_of_death(code, last_words, cpu_s=60.0, memory_bytes=4 * GIB) == expected
-
-
-def test_a_child_gets_what_it_needs_and_no_secrets() -> None:
-    environment = {
-        "PATH": "/bin",
-        "PYTHONPATH": "x",
-        "CUDA_VISIBLE_DEVICES": "0",
-        "ONNXD_KEY": "k",
-        "AWS_TOKEN": "t",
-    }
-    assert child_environment(environment) == {
-        "PATH": "/bin",
-        "PYTHONPATH": "x",
-        "CUDA_VISIBLE_DEVICES": "0",
-        "ORT_DISABLE_TELEMETRY": "1",
-    }
+    assert cause(code, last_words, cpu_s=60.0, memory_bytes=4 * GIB) == expected

@@ -1,6 +1,7 @@
 """The batcher's rules, in virtual time."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -13,7 +14,10 @@ from onnxd.errors import (
     TensorMismatch,
 )
 from onnxd.messages import InferRequest
+from onnxd.scheduler.batch import Rows
 from onnxd.scheduler.policy import BatchPolicy
+from onnxd.scheduler.queue import Item
+from onnxd.tensors import Array
 from tests.support.batching import Scene, result
 from tests.support.virtual_time import HeldRunner, InlineRunner
 
@@ -275,6 +279,23 @@ async def test_a_bug_in_a_models_loop_makes_that_model_unavailable_with_a_reason
         scene.clock.turn()
     with pytest.raises(ModelUnavailable, match=r"stopped after an internal error \(LookupError\)"):
         await result(waiting)
+    assert scene.batcher.broken == "stopped after an internal error (LookupError); load it again"
+
+
+async def test_a_batcher_that_broke_while_it_stacked_can_be_closed() -> None:
+    class Broken(Rows):
+        def stack(self, items: Sequence[Item]) -> Mapping[str, Array]:
+            raise LookupError("a bug")
+
+    scene = Scene(form=Broken())
+    assert scene.batcher.broken == ""
+    waiting = await scene.send()
+    with pytest.raises(LookupError):
+        scene.clock.turn()
+    with pytest.raises(ModelUnavailable):
+        await result(waiting)
+    await scene.batcher.aclose("is being unloaded")
+    assert scene.batcher.broken != ""
 
 
 async def test_statistics_count_rows_runs_and_requests_and_add_up() -> None:

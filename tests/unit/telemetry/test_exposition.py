@@ -38,12 +38,13 @@ def version(model: str, statistics: StatisticsSnapshot | None = None) -> Version
         model,
         3,
         statistics or StatisticsSnapshot(),
-        2,
-        1,
-        {"inline": 1, "thread": 0},
-        0.25,
-        {"peak": 2**20},
-        RunTimes(0.004, 0.0005, 8),
+        pending=2,
+        busy=1,
+        placements={"inline": 1, "thread": 0, "process": 0},
+        load_s=0.25,
+        memory={"peak": 2**20},
+        run_times=RunTimes(0.004, 0.0005, 8),
+        restarts={"SIGFPE": 0},
     )
 
 

@@ -1,4 +1,4 @@
-"""The limits that a trial's process sets on itself. Linux; elsewhere only the CPU limit holds.
+"""The limits that a child process sets on itself. Linux; elsewhere only the CPU limit holds.
 
 All are soft limits, raised again for the next trial: the process is reused, and CPU time only adds up.
 """
@@ -19,20 +19,26 @@ _OOM_SCORE: Final = Path("/proc/self/oom_score_adj")
 _RESET_PEAK: Final = "5"
 _LARGEST_FILE_BYTES: Final = 64 * 2**20
 _PR_SET_PDEATHSIG: Final = 1
+_FIRST_OF_ALL: Final = 1000
+_NAME: Final = Path("/proc/self/comm")
 
 
-def set_limits(memory_bytes: int, cpu_s: float) -> None:
-    """From here on: this much more memory (-1 = no limit) and this much more CPU time.
+def limit_memory(memory_bytes: int) -> None:
+    """From here on: this much more memory; -1 = no limit.
 
-    Memory is bounded by RLIMIT_DATA (private writable memory), not RLIMIT_AS. Both stop a session or a run
-    at its allocation, as an error. But address space also holds what costs nothing: each thread's malloc
-    arena reserves 64 MiB of it, and CUDA reserves many GiB, so a bound on it either fails good models or
-    means little. Over the CPU limit the kernel sends SIGXCPU, which ends the process.
+    It is bounded by RLIMIT_DATA (private writable memory), not RLIMIT_AS. Both stop a session or a run at its
+    allocation, as an error. But address space also holds what costs nothing: each thread's malloc arena
+    reserves 64 MiB of it, and CUDA reserves many GiB, so a bound on it either fails good models or means
+    little.
     """
     if memory_bytes >= 0 and (used := _status_bytes("VmData")):
         _set_soft(resource.RLIMIT_DATA, used + memory_bytes)
     else:
         _set_soft(resource.RLIMIT_DATA, resource.RLIM_INFINITY)
+
+
+def limit_cpu(cpu_s: float) -> None:
+    """From here on: this much more CPU time. Over it the kernel sends SIGXCPU, which ends the process."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     _set_soft(resource.RLIMIT_CPU, math.ceil(usage.ru_utime + usage.ru_stime + cpu_s))
 
@@ -47,10 +53,17 @@ def no_large_files() -> None:
     _set_soft(resource.RLIMIT_FSIZE, _LARGEST_FILE_BYTES)
 
 
-def die_first() -> None:
-    """Where the system has to end a process for want of memory, it is this one and not the server."""
+def die_first(score: int = _FIRST_OF_ALL) -> None:
+    """Where the system has to end a process for want of memory, it is this one and not the server; of several
+    such, the one with the highest score."""
     with contextlib.suppress(OSError):
-        _OOM_SCORE.write_text("1000")
+        _OOM_SCORE.write_text(str(score))
+
+
+def show_name(name: str) -> None:
+    """What lists of processes call this one; the kernel cuts it to 15 bytes."""
+    with contextlib.suppress(OSError):
+        _NAME.write_text(name)
 
 
 def die_with_parent(parent: int) -> None:
