@@ -89,20 +89,19 @@ class ServiceTimes:
         self._max_rows = max(max_rows, 1)
         self._most_buckets = most_buckets
         self._buckets: dict[BucketKey, _Runs] = {}
+        self._newest: BucketKey | None = None
+        self._newest_runs = _Runs(CapGuard(self._max_rows))
         self.longest_s = 0.0
         """What a full batch takes at most, by any run of late: without a line, and so rather too much."""
 
     def note(self, bucket: BucketKey, rows: int, seconds: float, now_s: float) -> None:
         """A run has ended well: of the warm-up, or of requests."""
-        runs = self._buckets.pop(bucket, None)
-        if runs is None:
-            runs = _Runs(CapGuard(self._max_rows))
-            if len(self._buckets) >= self._most_buckets:
-                del self._buckets[next(iter(self._buckets))]
-        self._buckets[bucket] = runs
+        # Mostly the same one runs again, and to compare two keys is cheaper than to look one up.
+        if bucket != self._newest:
+            self._newest, self._newest_runs = bucket, self._brought_forward(bucket)
         full_s, faded_s = seconds * self._max_rows / max(rows, 1), self.longest_s * _FADES
         self.longest_s = full_s if full_s > faded_s else faded_s
-        runs.note(rows, seconds, now_s, self._max_rows)
+        self._newest_runs.note(rows, seconds, now_s, self._max_rows)
 
     def note_failure(self, bucket: BucketKey, rows: int) -> None:
         """A run of so many rows found no memory: smaller ones may."""
@@ -129,6 +128,16 @@ class ServiceTimes:
     def snapshot(self) -> tuple[BucketTimes, ...]:
         """All of it, the bucket that ran last first."""
         return tuple(_shown(bucket, runs) for bucket, runs in reversed(self._buckets.items()))
+
+    def _brought_forward(self, bucket: BucketKey) -> "_Runs":
+        """Of this bucket, which is the last to be forgotten from now on."""
+        runs = self._buckets.pop(bucket, None)
+        if runs is None:
+            runs = _Runs(CapGuard(self._max_rows))
+            if len(self._buckets) >= self._most_buckets:
+                del self._buckets[next(iter(self._buckets))]
+        self._buckets[bucket] = runs
+        return runs
 
 
 @dataclass(slots=True)
