@@ -9,7 +9,8 @@ import structlog
 from onnxd.errors import ServerError
 from onnxd.repository.history import Generation, identity, version_content
 from onnxd.repository.layout import ModelFiles
-from onnxd.repository.loader import Loader, ModelSettings
+from onnxd.repository.loader import Loader
+from onnxd.repository.model_settings import ModelSettings
 from onnxd.repository.override import Override
 from onnxd.repository.reconfiguration import can_go_on
 from onnxd.repository.served import ServedVersion

@@ -11,7 +11,7 @@ Nothing here touches what serves; whoever calls swaps it in, or throws it away.
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,7 +22,6 @@ import structlog
 from onnxd.errors import LoadFailed
 from onnxd.protocol.load_parameters import LoadOverride
 from onnxd.repository.batching import BatchingConfig
-from onnxd.repository.config import ModelConfig
 from onnxd.repository.config_choice import read_config
 from onnxd.repository.config_file import LoadedConfig
 from onnxd.repository.first_times import first_times, seeded
@@ -30,7 +29,7 @@ from onnxd.repository.golden import golden_examination
 from onnxd.repository.instances import Isolation, choose, open_instance
 from onnxd.repository.layout import ModelFiles
 from onnxd.repository.memory_ledger import MemoryLedger
-from onnxd.repository.model_spec import miscounted_labels
+from onnxd.repository.model_settings import ModelSettings, miscounted, read_labels
 from onnxd.repository.override import Override, read_override
 from onnxd.repository.padding_check import PADDING, padding_question, padding_warning
 from onnxd.repository.row_proof import Draft, KnownVerdicts, RowProof, draft
@@ -57,28 +56,6 @@ from onnxd.telemetry.statistics import ModelStatistics
 from onnxd.tensors import ModelSpec
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSettings:
-    """What lies beside a model's versions, read once for all of them."""
-
-    name: str
-    loaded: LoadedConfig
-    labels: Mapping[str, tuple[str, ...]]
-    digest: str
-    """Of the settings' content."""
-    stored: StoredFiles
-    """The copy that they were read from. Whoever has read them releases it."""
-
-    @property
-    def config(self) -> ModelConfig:
-        return self.loaded.config
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What of the config has no effect, a line each."""
-        return self.loaded.warnings
 
 
 _FILE: Final = "model.onnx"
@@ -208,7 +185,7 @@ class Loader:
         isolation = choose(settings.config.isolation, Risks.of(tried.report.findings[RISKS]))
         found = (padding_warning(tried.report.findings.get(PADDING)), isolation.warning)
         warnings = (
-            *_miscounted(settings, tried.spec),
+            *miscounted(settings, tried.spec),
             *tried.warnings,
             *filter(None, found),
             *tried.report.notes,
@@ -348,7 +325,7 @@ class Loader:
             else:
                 loaded, digest = override.loaded, override.digest
             labels = {
-                output: _read_labels(stored.path / file, file)
+                output: read_labels(stored.path / file, file)
                 for output, file in loaded.config.label_files.items()
             }
             return ModelSettings(name, loaded, labels, digest, stored)
@@ -383,20 +360,3 @@ def graph_file(directory: Path, loaded: LoadedConfig) -> Path:
             f"name the file to load with '{loaded.name('file')}' in {loaded.document.source}"
         )
     return path
-
-
-def _miscounted(settings: ModelSettings, spec: ModelSpec) -> Iterator[str]:
-    """Triton takes files of labels of any length: they are no reason not to load what it loads."""
-    if settings.loaded.stated is not None:
-        for output in spec.outputs:
-            if output.labels and (text := miscounted_labels(output, len(output.labels))):
-                yield f"labels: the file has {text}"
-
-
-def _read_labels(path: Path, file: str) -> tuple[str, ...]:
-    try:
-        return tuple(path.read_text("utf-8").splitlines())
-    except FileNotFoundError as error:
-        raise LoadFailed(f"labels file '{file}' is not in the model's directory") from error
-    except UnicodeDecodeError as error:
-        raise LoadFailed(f"labels file '{file}' is not UTF-8 text") from error

@@ -14,7 +14,8 @@ from onnxd.repository.build import Build, Builder
 from onnxd.repository.catalog import UNLOADED, Catalog, ModelState, VersionState
 from onnxd.repository.history import Generation, History
 from onnxd.repository.layout import ModelFiles
-from onnxd.repository.loader import Loader, ModelSettings
+from onnxd.repository.loader import Loader
+from onnxd.repository.model_settings import ModelSettings
 from onnxd.repository.override import Override
 from onnxd.repository.served import ServedVersion
 from onnxd.repository.version_states import (
