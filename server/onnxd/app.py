@@ -116,7 +116,7 @@ async def open_server(
     if settings.tls.certificate is not None:
         certificates = await resources.enter_async_context(Certificates(settings.tls))
     tls = certificates.context if certificates else None
-    gate = await resources.enter_async_context(open_gate(settings.auth, settings.jwt))
+    gate = await resources.enter_async_context(open_gate(settings.auth, settings.jwt, settings.rate))
     inference = InferenceService(
         catalog, settings.inference, shared_memory, strict_readiness=settings.strict_readiness
     )

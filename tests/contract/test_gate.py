@@ -343,3 +343,24 @@ def secret_of(key: str) -> str:
     parts = read_key(key)
     assert parts is not None
     return parts.secret
+
+
+async def test_J4_over_either_protocol_an_address_that_guesses_is_slowed_down_and_a_good_key_passes(
+    tmp_path: Path,
+) -> None:
+    keys = Keys(tmp_path / "keys.json")
+    good = keys.add("root", "admin")
+    publish(tmp_path / "models", "m1", 1, identity(), CONFIG)
+    auth = AuthConfig(keys_file=keys.path, failures_per_minute=2)
+    async with (
+        running_server(tmp_path / "models", tmp_path / "state", auth=auth) as server,
+        httpx.AsyncClient(base_url=server.http) as http,
+    ):
+        answers = [await http.get("/v2", headers=head("wrong")) for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [401, 401, 429]
+        assert 1 <= int(answers[-1].headers["retry-after"]) <= 30
+        ready = "/inference.GRPCInferenceService/ServerReady"
+        assert await called(server, ready, "wrong") is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert (await http.get(server.metrics, headers=head("wrong"))).status_code == 429
+        assert (await http.get("/v2", headers=head(good))).status_code == 200
+        assert await called(server, ready, good) is grpc.StatusCode.OK

@@ -118,6 +118,7 @@ async def grpc_server(
     limits: ProtocolLimits | None = None,
     tracing: Tracing | None = None,
     simple_model: str = "identity",
+    gate: Gate | None = None,
 ) -> AsyncIterator[GrpcServer]:
     """It announces itself as serving."""
     tracing = tracing or Tracing()
@@ -130,7 +131,7 @@ async def grpc_server(
         neural=NeuralCalls(stand.inference, simple_model),
         settings=SettingCalls(stand.inference, run_time),
         refusals=stand.refusals,
-        gate=Gate(),
+        gate=gate or Gate(),
     )
     async with frontend:
         await frontend.announce(serving=True)

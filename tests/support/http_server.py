@@ -69,6 +69,7 @@ async def http_server(
     tracing: Tracing | None = None,
     host: str = "127.0.0.1",
     metrics: Metrics | None = None,
+    gate: Gate | None = None,
 ) -> AsyncIterator[HttpServer]:
     """Listen on a free port while the context lasts."""
     tracing = tracing or Tracing()
@@ -84,7 +85,7 @@ async def http_server(
         server_name="onnxd",
         server_version="0.0.0",
         refusals=stand.refusals,
-        gate=Gate(),
+        gate=gate or Gate(),
         metrics=metrics,
         placements=PlacementReports(TrialRoom()),
     )

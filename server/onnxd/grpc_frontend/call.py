@@ -11,6 +11,8 @@ from grpc.aio import ServicerContext
 from onnxd.errors import Unauthenticated
 from onnxd.grpc_frontend.credentials import credentials_of
 from onnxd.security.gate import EVERYBODY, Caller, Gate, require
+from onnxd.security.peer import grpc_peer_address
+from onnxd.security.rates import NOTHING, Hold, Rates
 from onnxd.telemetry.refusals import Refusals
 
 Context = ServicerContext[bytes, bytes]
@@ -29,6 +31,10 @@ class Call:
     """Its row in the table of permissions (security/operations.py)."""
     caller: Caller = EVERYBODY
     """Who asks, and what they may do."""
+    rates: Rates | None = None
+    """What an inference request has to hold a share of; None = of nothing."""
+    held: Hold = NOTHING
+    """What it does hold."""
     received_ns: int = field(default_factory=time.monotonic_ns)
     """time.monotonic_ns() when its message was there, not yet parsed."""
     model: str = ""
@@ -48,13 +54,19 @@ class Call:
         self.asks = asks or self.asks
         require(self.caller, self.asks, model)
 
+    def hold(self) -> Hold:
+        """The caller's share of one inference request. Raises RateLimited."""
+        if self.rates is not None:
+            self.held = self.rates.hold(self.caller.principal, grpc_peer_address(self.context.peer()))
+        return self.held
+
     def next(self) -> "Call":
         """The next message of this stream. Raises Unauthenticated once the stream's credential is over."""
         if self.caller.ends_s <= time.time():
             raise Unauthenticated(
                 "the credential that the stream began with is over; begin another with a new one"
             )
-        return Call(self.context, self.operation, self.refusals, self.asks, self.caller)
+        return Call(self.context, self.operation, self.refusals, self.asks, self.caller, self.rates)
 
     def carrier(self) -> Mapping[str, str]:
         """The call's text metadata, for trace propagation."""
@@ -86,9 +98,11 @@ class InProgress:
             self._none_left.set_result(None)
 
     def admit(self, call: Call) -> None:
-        """Settle who calls. Raises Unauthenticated, PermissionDenied, MalformedPayload."""
+        """Settle who calls. Raises Unauthenticated, PermissionDenied, MalformedPayload, RateLimited."""
         if not self._gate.open:
             call.caller = self._gate.admit(call.asks, credentials_of(call.context, self._gate))
+        if self._gate.rates.on:
+            call.rates = self._gate.rates
 
     async def none_left(self) -> None:
         """Wait until no handler runs. For one waiter, once there are no new calls."""

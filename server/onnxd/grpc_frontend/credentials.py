@@ -5,6 +5,7 @@ from typing import Any
 from grpc.aio import ServicerContext
 
 from onnxd.security.gate import Credentials, Gate
+from onnxd.security.peer import grpc_peer_address
 from onnxd.security.restrictions import GRPC_PREFIX
 
 
@@ -24,4 +25,5 @@ def credentials_of(context: ServicerContext[Any, Any], gate: Gate) -> Credential
             restricted[key.removeprefix(GRPC_PREFIX)] = value
     names = context.auth_context().get("x509_subject_alternative_name", ())
     certificate = [bytes(name).decode("utf-8", "replace") for name in names]
-    return Credentials(authorization, api_key, certificate, restricted, GRPC_PREFIX)
+    peer = grpc_peer_address(context.peer())
+    return Credentials(authorization, api_key, certificate, restricted, GRPC_PREFIX, peer)

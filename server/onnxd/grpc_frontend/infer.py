@@ -84,7 +84,7 @@ class InferCalls:
         self, data: bytes, call: Call, encode: Callable[[InferResponse], bytes], progress: _Progress
     ) -> bytes:
         try:
-            with self.inference.payloads.open() as payload:
+            with call.hold(), self.inference.payloads.open() as payload:
                 payload.grow(len(data))
                 answer = await self._run(data, call, encode, progress, payload)
         except BaseException as error:
@@ -110,6 +110,7 @@ class InferCalls:
             message = parse(ModelInferRequest, data)
             call.model, call.request_id = message.model_name, message.id
             call.require(call.model)
+            call.held.model(call.model)
         finally:
             if self.tracing.on:
                 progress.trace = self.tracing.start(call.carrier(), call.received_ns, model=call.model)

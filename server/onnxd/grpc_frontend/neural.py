@@ -25,7 +25,8 @@ class NeuralCalls:
         """
         call.model = self.model
         call.require(self.model)
-        with self.inference.payloads.open() as payload:
+        with call.hold() as held, self.inference.payloads.open() as payload:
+            held.model(self.model)
             payload.grow(len(data))
             return await self._answer(data, call)
 

@@ -70,6 +70,6 @@ def routes(
         Route("POST", "/v2/repository/{repo}/models/{model}/unload", repository.in_one_repository, "unload"),
         *shared_memory.routes(),
         Route("GET", "/health", health.healthy, "health"),
-        Route("POST", "/infer", simple.infer, "infer"),
+        Route("POST", "/infer", simple.infer, "infer", simple.model),
         *(() if metrics is None else (Route("GET", "/metrics", metrics.scrape, "metrics"),)),
     )

@@ -23,6 +23,8 @@ class Route:
     handler: "Handler"
     operation: str
     """Its row in the table of permissions (security/operations.py)."""
+    model: str = ""
+    """The one model that it is about, on a path that names none."""
     label: str = field(init=False)
     """Method and pattern, for the access log: never the path, whose names are the client's."""
 

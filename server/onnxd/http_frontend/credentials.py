@@ -13,6 +13,7 @@ def credentials_of(request: web.BaseRequest, gate: Gate) -> Credentials:
         api_key=headers.getall("X-API-Key", ()),
         certificate=_names(request),
         restricted={name: headers[name] for name in gate.restricted_headers if name in headers},
+        peer=request.remote or "",
     )
 
 

@@ -20,6 +20,7 @@ from onnxd.protocol.shared_memory import check_region_name
 from onnxd.security.gate import Gate, require
 from onnxd.security.operations import OPERATIONS
 from onnxd.security.origin import check_origin
+from onnxd.security.rates import NOTHING, Hold
 from onnxd.telemetry import audit
 from onnxd.telemetry.access import Outcome, log_access
 from onnxd.telemetry.refusals import Refusals
@@ -47,7 +48,8 @@ class Boundary:
         try:
             admitted = self._admit(call)
             if isinstance(admitted, Route):
-                response = await admitted.handler(call)
+                with self._held(admitted, call):
+                    response = await admitted.handler(call)
                 if call.error_kind is not None:
                     self._refusals.count(call.error_kind)
             else:
@@ -111,11 +113,19 @@ class Boundary:
             call.version = parse_version(found.version)
         elif "{region}" in route.path:
             call.region = check_region_name(found.region)
+        else:
+            call.model = route.model
         if not self._gate.open:
             call.caller = self._gate.admit(route.operation, credentials_of(request, self._gate))
             if call.model:
                 require(call.caller, route.operation, call.model)
         return route
+
+    def _held(self, route: Route, call: Call) -> Hold:
+        """What an inference request holds of its caller's share. Raises RateLimited and Unavailable."""
+        if route.operation != "infer" or not self._gate.rates.on:
+            return NOTHING
+        return self._gate.rates.hold(call.caller.principal, call.request.remote or "", call.model)
 
 
 def _path_of(request: web.BaseRequest) -> str:

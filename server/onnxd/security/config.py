@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
+
+from annotated_types import Ge
 
 from onnxd.units import Seconds
 
@@ -22,3 +25,6 @@ class AuthConfig:
     restricted_api: dict[str, str] = field(default_factory=dict, repr=False)
     """Triton's restricted APIs: groups of operations, joined by +, and the header that they need, KEY:VALUE.
     gRPC callers send it as triton-grpc-protocol-KEY."""
+    failures_per_minute: Annotated[int, Ge(0)] = 20
+    """Credentials that do not hold, from one address; beyond it such are answered 429, good ones as ever.
+    0 = no limit."""

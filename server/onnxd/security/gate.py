@@ -12,11 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
-from onnxd.errors import MalformedPayload, PermissionDenied, Unauthenticated
+from onnxd.errors import MalformedPayload, PermissionDenied, RateLimited, ServerError, Unauthenticated
 from onnxd.messages import ANONYMOUS, Principal
 from onnxd.security.operations import OPERATIONS
+from onnxd.security.rate_config import RateConfig
+from onnxd.security.rates import Rates, network_of
 from onnxd.security.restrictions import Restrictions
 from onnxd.security.scopes import EVERYTHING, Scopes
+from onnxd.security.token_bucket import Buckets
 
 _LONGEST: Final = 8192
 _HOW: Final = "send it as 'Authorization: Bearer CREDENTIAL', an API key also as 'X-API-Key: KEY'"
@@ -47,6 +50,8 @@ class Credentials:
     """The headers of restricted APIs, by their names in lower case without the protocol's prefix."""
     prefix: str = ""
     """What the protocol puts before those names."""
+    peer: str = ""
+    """The address that it came from; "" = none that is known."""
 
 
 class Authenticator(Protocol):
@@ -66,13 +71,20 @@ class Gate:
         certificates: Mapping[str, Scopes] | None = None,
         public: Scopes = EVERYTHING,
         restrictions: Restrictions | None = None,
+        failures: Buckets | None = None,
+        rates: Rates | None = None,
     ) -> None:
         """Without authenticators and certificates everybody is let in. `certificates`: what a
-        client may do, by a name in its verified certificate. `public`: what needs no credential."""
+        client may do, by a name in its verified certificate. `public`: what needs no credential.
+        `failures`: how often an address may come with a credential that does not hold; None = as it likes.
+        `rates` None: nothing limits how much is asked."""
         self._certificates = certificates or {}
         self._authenticators = tuple(authenticators)
         self._nobody = Caller(ANONYMOUS, public)
         self._restrictions = restrictions or Restrictions({})
+        self._failures = failures
+        self.rates: Final = rates or Rates(RateConfig())
+        """What callers hold while they are served."""
         self.authenticates: Final = bool(self._authenticators or self._certificates)
         self.open: Final = not self.authenticates and not self._restrictions
         """There is nothing to check: front ends need not even collect credentials."""
@@ -83,12 +95,16 @@ class Gate:
     def admit(self, operation: str, credentials: Credentials) -> Caller:
         """Who asks, if they may use an operation at all.
 
-        Raises Unauthenticated, PermissionDenied, and MalformedPayload for more than one credential.
+        Raises Unauthenticated, PermissionDenied, MalformedPayload for more than one credential, and
+        RateLimited for one that does not hold, from an address that has sent too many of them.
         """
         if self.open:
             return EVERYBODY
         row = OPERATIONS[operation]
-        self._restrictions.check(row.restricted_api, credentials.restricted, credentials.prefix)
+        try:
+            self._restrictions.check(row.restricted_api, credentials.restricted, credentials.prefix)
+        except PermissionDenied as denied:
+            raise self._failed(denied, credentials.peer) if credentials.restricted else denied from None
         if not self.authenticates:
             return EVERYBODY
         caller = self._identify(credentials)
@@ -109,7 +125,20 @@ class Gate:
                 caller = authenticator.identify(sent[0], now_s)
                 if caller is not None:
                     return replace(caller, scopes=caller.scopes.with_also(self._nobody.scopes))
-        raise Unauthenticated(f"the credential is not one that holds here; {_HOW}")
+        failed = Unauthenticated(f"the credential is not one that holds here; {_HOW}")
+        raise self._failed(failed, credentials.peer)
+
+    def _failed(self, refused: ServerError, peer: str) -> ServerError:
+        """What an attempt with a wrong secret is told. Only such attempts are counted, and limited: whoever
+        shares the address and has a good credential does not notice."""
+        wait_s = 0.0 if self._failures is None else self._failures.take(network_of(peer), time.monotonic())
+        if wait_s <= 0:
+            return refused
+        return RateLimited(
+            "too many credentials that do not hold came from this address (auth.failures_per_minute); "
+            f"come again in {wait_s:.3g} s, or with one that does",
+            retry_after_s=wait_s,
+        )
 
     def _of_certificate(self, names: Sequence[str]) -> Caller:
         for name in names:

@@ -2,29 +2,37 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
 
 from onnxd.security.config import AuthConfig
 from onnxd.security.gate import Authenticator, Gate
 from onnxd.security.jwt_config import JwtConfig
 from onnxd.security.key_ring import KeyRing
+from onnxd.security.rate_config import RateConfig, RateFault
+from onnxd.security.rates import Rates
 from onnxd.security.restrictions import RestrictionFault, read_restrictions
 from onnxd.security.scopes import ScopeFault, Scopes
+from onnxd.security.token_bucket import Buckets
 from onnxd.security.token_keys import TokenKeeper
 from onnxd.security.tokens import Tokens
 
+_MINUTE_S: Final = 60.0
+_MOST_ADDRESSES: Final = 10_000
+
 
 class AuthUnusable(ValueError):
-    """The settings of `auth` do not say what they mean. For the operator at start-up."""
+    """The settings of `auth` or `rate` do not say what they mean. For the operator at start-up."""
 
 
 @asynccontextmanager
-async def open_gate(config: AuthConfig, jwt: JwtConfig) -> AsyncIterator[Gate]:
+async def open_gate(config: AuthConfig, jwt: JwtConfig, rate: RateConfig) -> AsyncIterator[Gate]:
     """Raises AuthUnusable, KeyFileUnusable, TokenKeysUnusable."""
     try:
         public = Scopes.parse(config.public)
         certificates = {name: Scopes.parse(text.split()) for name, text in config.certificates.items()}
         restrictions = read_restrictions(config.restricted_api)
-    except (ScopeFault, RestrictionFault) as fault:
+        rates = Rates(rate)
+    except (ScopeFault, RestrictionFault, RateFault) as fault:
         raise AuthUnusable(str(fault)) from fault
     authenticators: list[Authenticator] = []
     async with AsyncExitStack() as resources:
@@ -35,4 +43,17 @@ async def open_gate(config: AuthConfig, jwt: JwtConfig) -> AsyncIterator[Gate]:
             tokens = Tokens(jwt)
             await resources.enter_async_context(TokenKeeper(jwt, tokens))
             authenticators.append(tokens)
-        yield Gate(authenticators, certificates=certificates, public=public, restrictions=restrictions)
+        yield Gate(
+            authenticators,
+            certificates=certificates,
+            public=public,
+            restrictions=restrictions,
+            failures=_failures(config.failures_per_minute),
+            rates=rates,
+        )
+
+
+def _failures(per_minute: int) -> Buckets | None:
+    if not per_minute:
+        return None
+    return Buckets(per_minute / _MINUTE_S, per_minute, at_most=_MOST_ADDRESSES)

@@ -23,6 +23,7 @@ from onnxd.runtime.trial import TrialLimits
 from onnxd.runtime.worker_config import IsolationConfig
 from onnxd.security.config import AuthConfig
 from onnxd.security.jwt_config import JwtConfig
+from onnxd.security.rate_config import RateConfig
 from onnxd.security.tls import TlsConfig
 from onnxd.shared_memory.config import SharedMemoryConfig
 from onnxd.telemetry.audit import AuditConfig
@@ -82,6 +83,7 @@ class ServerSettings:
     tls: TlsConfig = field(default_factory=TlsConfig)
     auth: AuthConfig = field(default_factory=AuthConfig)
     jwt: JwtConfig = field(default_factory=JwtConfig)
+    rate: RateConfig = field(default_factory=RateConfig)
     http: HttpConfig = field(default_factory=HttpConfig)
     grpc: GrpcConfig = field(default_factory=GrpcConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)

@@ -1,13 +1,16 @@
 """Who is let in, and to what."""
 
+from typing import Any
+
 import pytest
 
-from onnxd.errors import MalformedPayload, PermissionDenied, Unauthenticated
+from onnxd.errors import MalformedPayload, PermissionDenied, RateLimited, Unauthenticated
 from onnxd.messages import ANONYMOUS, Principal
 from onnxd.security.gate import EVERYBODY, Caller, Credentials, Gate, may_see, require
 from onnxd.security.operations import OPERATIONS
 from onnxd.security.restrictions import RestrictionFault, read_restrictions
 from onnxd.security.scopes import Scopes
+from onnxd.security.token_bucket import Buckets
 
 
 class Known:
@@ -138,3 +141,52 @@ def test_a_restricted_api_needs_its_header_and_the_others_none(operation: str) -
 def test_a_restriction_that_restricts_nothing_is_refused(settings: dict[str, str], told: str) -> None:
     with pytest.raises(RestrictionFault, match=told):
         read_restrictions(settings)
+
+
+def limited(**also: Any) -> Gate:
+    """A gate at which an address may fail three times."""
+    public = Scopes.parse(["health"])
+    return Gate([Known(ann="infer:a*")], public=public, failures=Buckets(1 / 3600, 3, at_most=10), **also)
+
+
+def wrong(peer: str) -> Credentials:
+    return Credentials(authorization=["Bearer wrong"], peer=peer)
+
+
+def test_an_address_that_guesses_is_told_to_come_again_much_later() -> None:
+    gate = limited()
+    for _ in range(3):
+        with pytest.raises(Unauthenticated):
+            gate.admit("infer", wrong("10.0.0.1"))
+    with pytest.raises(RateLimited, match=r"auth\.failures_per_minute") as refused:
+        gate.admit("infer", wrong("10.0.0.1"))
+    assert 3590 < (refused.value.retry_after_s or 0) <= 3600
+
+
+def test_a_good_credential_passes_from_an_address_that_guesses() -> None:
+    gate = limited()
+    for _ in range(10):
+        with pytest.raises((Unauthenticated, RateLimited)):
+            gate.admit("infer", wrong("10.0.0.1"))
+    good = Credentials(authorization=["Bearer ann"], peer="10.0.0.1")
+    assert gate.admit("infer", good).principal.name == "ann"
+    with pytest.raises(Unauthenticated):
+        gate.admit("infer", wrong("10.0.0.2"))
+
+
+def test_no_credential_at_all_is_no_guess() -> None:
+    gate = limited()
+    for _ in range(10):
+        with pytest.raises(Unauthenticated):
+            gate.admit("infer", Credentials(peer="10.0.0.1"))
+
+
+def test_guesses_at_the_value_of_a_restricted_header_count() -> None:
+    gate = limited(restrictions=read_restrictions({"model-repository": "Admin-Key:s3cret"}))
+    for _ in range(3):
+        with pytest.raises(PermissionDenied):
+            gate.admit("load", Credentials(restricted={"admin-key": "x"}, peer="10.0.0.1"))
+    with pytest.raises(RateLimited):
+        gate.admit("load", Credentials(restricted={"admin-key": "x"}, peer="10.0.0.1"))
+    with pytest.raises(PermissionDenied):
+        gate.admit("load", Credentials(peer="10.0.0.1"))
