@@ -103,6 +103,7 @@ async def open_server(
             control=settings.model_control,
             control_by_api=settings.model_control_api,
             overrides=settings.model_overrides,
+            most_brought=settings.max_brought_models,
             watch=settings.watch,
             load_at_start=settings.load_model,
         )

@@ -36,6 +36,7 @@ _KINDS: Final = {
     "403": Kind.FORBIDDEN,
     "404": Kind.NOT_FOUND,
     "413": Kind.TOO_LARGE,
+    "429": Kind.TOO_LARGE,
     "503": Kind.UNAVAILABLE,
     "500": Kind.FAULT,
     "StatusCode.INVALID_ARGUMENT": Kind.INVALID,

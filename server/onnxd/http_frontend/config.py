@@ -28,6 +28,9 @@ class HttpConfig:
     """How long the rest of a refused body is read and dropped, so that the client reads the refusal."""
     max_connections: Annotated[int, Gt(0)] = 8192
     """Connections at one time; one more is answered 503 and closed."""
+    max_connections_per_address: Annotated[int, Ge(0)] = 0
+    """Connections of one address (with IPv6, of one network of 64 bits) at one time; one more is answered 429
+    and closed. 0 = no limit, as is right behind a proxy."""
     max_chunks: Annotated[int, Gt(0)] = 65536
     """Chunks of one body with chunked transfer coding: tiny chunks cost time, not memory."""
     backlog: Annotated[int, Gt(0)] = 1024

@@ -19,6 +19,7 @@ from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
 from onnxd.http_frontend.config import HttpConfig
 from onnxd.http_frontend.errors import refusal
 from onnxd.protocol.json_response import encode_error
+from onnxd.security.rates import network_of
 
 _log = structlog.get_logger(__name__)
 
@@ -26,10 +27,23 @@ _MAX_HEAD_LINE_BYTES: Final = 8190
 _MAX_HEADERS: Final = 128
 _MAX_FRUITLESS_BYTES: Final = 65536
 """Bytes in the middle of a body that belong to none: the extension of a chunk, or zeros before its size."""
-_TOO_MANY_CONNECTIONS: Final = encode_error("the server has as many connections as it may; try again later")
-_TOO_MANY_ANSWER: Final = (
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
-    b"Connection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(_TOO_MANY_CONNECTIONS), _TOO_MANY_CONNECTIONS)
+
+
+def _ready_made(status: bytes, message: str) -> bytes:
+    """A refusal of a connection, sent before anything is read."""
+    body = encode_error(message)
+    return (
+        b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
+        b"Connection: close\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body)
+    )
+
+
+_TOO_MANY: Final = _ready_made(
+    b"503 Service Unavailable", "the server has as many connections as it may; try again later"
+)
+_TOO_MANY_OF_ONE: Final = _ready_made(
+    b"429 Too Many Requests",
+    "this address has as many connections as it may (http.max_connections_per_address); use those again",
 )
 
 
@@ -159,6 +173,10 @@ class Connections(web.Server):
         )
         self._config = config
         self._open: dict[web.RequestHandler, asyncio.Transport] = {}
+        self._addresses: dict[web.RequestHandler, str] = {}
+        """Whose each connection is; empty where those of an address are not limited."""
+        self._of_address: dict[str, int] = {}
+        """How many each address has."""
         self._all_closed: asyncio.Future[None] | None = None
 
     @property
@@ -171,12 +189,25 @@ class Connections(web.Server):
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
         self._open[handler] = transport
+        most = self._config.max_connections_per_address
         if len(self._open) > self._config.max_connections:
-            transport.write(_TOO_MANY_ANSWER)
-            transport.close()
+            _refuse(transport, _TOO_MANY)
+        elif most:
+            address = _address_of(transport)
+            count = self._of_address.get(address, 0)
+            if count >= most:
+                _refuse(transport, _TOO_MANY_OF_ONE)
+            else:
+                self._of_address[address] = count + 1
+                self._addresses[handler] = address
 
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
         self._open.pop(handler, None)
+        address = self._addresses.pop(handler, None)
+        if address is not None:
+            self._of_address[address] -= 1
+            if not self._of_address[address]:
+                del self._of_address[address]
         super().connection_lost(handler, exc)
         if self._all_closed is not None and not self._open and not self._all_closed.done():
             self._all_closed.set_result(None)
@@ -192,6 +223,16 @@ class Connections(web.Server):
         except TimeoutError:
             for transport in tuple(self._open.values()):
                 _reset(transport)
+
+
+def _refuse(transport: asyncio.Transport, answer: bytes) -> None:
+    transport.write(answer)
+    transport.close()
+
+
+def _address_of(transport: asyncio.Transport) -> str:
+    peer = transport.get_extra_info("peername")
+    return network_of(peer[0]) if isinstance(peer, tuple) else ""
 
 
 def _reset(transport: asyncio.Transport) -> None:

@@ -11,7 +11,7 @@ asks for it.
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +24,7 @@ from onnxd.errors import (
     LoadFailed,
     ModelNotFound,
     PermissionDenied,
+    RateLimited,
     ServerDraining,
     ServerError,
 )
@@ -67,6 +68,7 @@ class Lifecycle:
         control: ModelControl,
         control_by_api: bool = True,
         overrides: bool = False,
+        most_brought: int = 256,
         watch: WatchConfig,
         load_at_start: Sequence[str] = (),
         parallel_loads: int = 2,
@@ -79,6 +81,7 @@ class Lifecycle:
         self._control_by_api = control_by_api
         self.overrides_permitted = overrides
         """Whether a load may bring a config and files of its own."""
+        self._most_brought = most_brought
         self._watch = watch
         self._load_at_start = frozenset(load_at_start)
         self._slots = asyncio.Semaphore(parallel_loads)
@@ -137,13 +140,16 @@ class Lifecycle:
         Files that are as they were when it was loaded are left alone. What is `given` stands in for the
         config, or for all files, until the model's files change or it is loaded without. Raises
         ModelNotFound, LoadFailed (what served keeps serving), MalformedPayload, PermissionDenied,
-        ControlDisabled, ServerDraining.
+        RateLimited (for more models than may be brought), ControlDisabled, ServerDraining.
         """
         self._check_control()
         try:
             override = None if given is None else await self._loader.read_override(name, given)
-            model = (await self._scan()).models.get(name)
+            models = (await self._scan()).models
+            model = models.get(name)
             if override is not None and override.versions:
+                if model is None:
+                    self._check_room(name, models)
                 wish = Wish(override.files(name), key=model.key if model else "", override=override)
             elif model is None:
                 raise ModelNotFound(f"failed to load '{name}': the model repository has no such directory")
@@ -188,6 +194,16 @@ class Lifecycle:
         if model is not None:
             record.attempted = model.key
         await self._fulfil(self._wish(name, Wish(None, key=record.attempted)))
+
+    def _check_room(self, name: str, models: Mapping[str, object]) -> None:
+        """Whether there may be one more model that the repository has not. Without a wait before the wish."""
+        others = (record for known, record in self._records.items() if known != name and known not in models)
+        brought = sum(record.detached for record in others)
+        if brought >= self._most_brought:
+            raise RateLimited(
+                f"{brought} models that the repository does not have are loaded, as many as may be "
+                "(the setting max_brought_models); unload one"
+            )
 
     def _check_control(self) -> None:
         if not self._control_by_api:

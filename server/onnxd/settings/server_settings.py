@@ -68,6 +68,8 @@ class ServerSettings:
     """Whether clients may change trace and log settings; with false, they only read them."""
     model_overrides: bool = False
     """Whether clients that may load models may also bring the config and the files to load."""
+    max_brought_models: Annotated[int, Field(ge=0)] = 256
+    """With model_overrides: models that clients have brought and the repository does not have."""
     load_model: tuple[str, ...] = ()
     """With model_control explicit: the models to load at the start; * = all."""
     exit_on_error: bool = False
