@@ -13,6 +13,7 @@ import pytest
 from onnxd.app import drain
 from onnxd.settings.server_settings import ServerSettings
 from tests.support.graphs import add_one, slow_always
+from tests.support.processes import children_of, ended
 from tests.support.scraping import Scrape
 from tests.support.server import publish, running_server, server_process
 from tests.support.until import until
@@ -85,11 +86,11 @@ async def test_metrics_are_answered_until_the_drain_is_over(tmp_path: Path) -> N
 
 def test_no_child_process_outlives_the_server(tmp_path: Path) -> None:
     with server_process(repository(tmp_path), tmp_path / "state") as server:
-        children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+        children = children_of(server.process.pid)
         assert children
         server.process.kill()
         server.process.wait()
-        gone = [_ended(int(pid)) for pid in children]
+        gone = [ended(pid) for pid in children]
     assert all(gone)
 
 
@@ -106,13 +107,3 @@ def test_a_second_server_with_the_same_state_directory_says_so_and_ends(tmp_path
 def _zeros(tensor: dict[str, Any]) -> dict[str, Any]:
     shape = [max(size, 1) for size in tensor["shape"]]
     return {**tensor, "shape": shape, "data": [0] * math.prod(shape)}
-
-
-def _ended(pid: int) -> bool:
-    """Wait until a process that is not ours is gone, for some seconds at most."""
-    for _ in range(500):
-        stat = Path(f"/proc/{pid}/stat")
-        if not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] in "ZX":
-            return True
-        signal.sigtimedwait([], 0.01)
-    return False
