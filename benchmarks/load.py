@@ -93,6 +93,7 @@ def _h2load(tool: str, port: int, asked: Payload, body: Path, in_flight: int, se
         tool, "--clients", str(connections), "--max-concurrent-streams", str(in_flight // connections),
         "--duration", str(max(1, round(seconds))), "--data", str(body),
         "--header", "content-type: application/grpc", "--header", "te: trailers",
+        *(word for name, value in asked.headers.items() for word in ("--header", f"{name}: {value}")),
         f"http://127.0.0.1:{port}{asked.path}",
     ]  # fmt: skip
     output = _output(command, seconds)

@@ -38,13 +38,14 @@ async def http_client(port: int, path: str, body: bytes, headers: dict[str, str]
     return ask
 
 
-def grpc_client(channel: grpc.aio.Channel, path: str, message: bytes) -> Ask:
+def grpc_client(channel: grpc.aio.Channel, path: str, message: bytes, headers: dict[str, str]) -> Ask:
     """Calls on a channel."""
     call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(path)
+    metadata = tuple(headers.items())
 
     async def ask() -> bool:
         try:
-            await call(message)
+            await call(message, metadata=metadata)
         except grpc.aio.AioRpcError:
             return False
         return True
@@ -75,7 +76,8 @@ async def main(arguments: list[str], content: bytes) -> None:
                 for _ in range(min(in_flight, _MOST_CHANNELS))
             ]
             clients = [
-                grpc_client(channels[at % len(channels)], path, content[5:]) for at in range(in_flight)
+                grpc_client(channels[at % len(channels)], path, content[5:], json.loads(headers))
+                for at in range(in_flight)
             ]
         else:
             clients = [

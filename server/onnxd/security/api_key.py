@@ -8,7 +8,6 @@ cannot be guessed.) The check lets scanners find leaked keys, and typing errors 
 """
 
 import binascii
-import hashlib
 import hmac
 import re
 import secrets
@@ -48,7 +47,7 @@ def read_key(text: str) -> ApiKey | None:
 
 def seal(secret: str, pepper: bytes) -> str:
     """What is kept of a secret, in hex."""
-    return hmac.new(pepper, secret.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(pepper, secret.encode(), "sha256").hex()
 
 
 def holds(secret: str, pepper: bytes, sealed: str) -> bool:

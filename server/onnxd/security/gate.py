@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Final, Protocol
 
 from onnxd.errors import MalformedPayload, PermissionDenied, RateLimited, ServerError, Unauthenticated
@@ -25,9 +26,9 @@ _LONGEST: Final = 8192
 _HOW: Final = "send it as 'Authorization: Bearer CREDENTIAL', an API key also as 'X-API-Key: KEY'"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Caller:
-    """Somebody whom the gate has let in."""
+    """Somebody whom the gate has let in. Compared by identity, to be found fast."""
 
     principal: Principal
     scopes: Scopes
@@ -38,7 +39,7 @@ class Caller:
 EVERYBODY: Final = Caller(ANONYMOUS, EVERYTHING)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Credentials:
     """What a request's head says of who sent it."""
 
@@ -124,7 +125,7 @@ class Gate:
             for authenticator in self._authenticators:
                 caller = authenticator.identify(sent[0], now_s)
                 if caller is not None:
-                    return replace(caller, scopes=caller.scopes.with_also(self._nobody.scopes))
+                    return _with_also(caller, self._nobody.scopes)
         failed = Unauthenticated(f"the credential is not one that holds here; {_HOW}")
         raise self._failed(failed, credentials.peer)
 
@@ -146,6 +147,11 @@ class Gate:
             if scopes is not None:
                 return Caller(Principal(name), scopes.with_also(self._nobody.scopes))
         return self._nobody
+
+
+@lru_cache(maxsize=1024)
+def _with_also(caller: Caller, public: Scopes) -> Caller:
+    return replace(caller, scopes=caller.scopes.with_also(public))
 
 
 def require(caller: Caller, operation: str, model: str) -> None:

@@ -56,7 +56,7 @@ class Scopes:
             return False
         if not model or _EVERY in patterns:
             return True
-        return any(_compiled(pattern).fullmatch(model) for pattern in patterns)
+        return _any_matches(patterns, model)
 
     def with_also(self, other: "Scopes") -> "Scopes":
         """What either permits."""
@@ -79,6 +79,11 @@ def _read(text: str) -> tuple[tuple[Verb, ...], str]:
 @lru_cache(maxsize=1024)
 def _both(texts: tuple[str, ...], more: tuple[str, ...]) -> Scopes:
     return Scopes.parse((*texts, *more))
+
+
+@lru_cache(maxsize=4096)
+def _any_matches(patterns: tuple[str, ...], model: str) -> bool:
+    return any(_compiled(pattern).fullmatch(model) for pattern in patterns)
 
 
 @lru_cache(maxsize=1024)
