@@ -1,6 +1,6 @@
 """What the gate costs: an API key, its scopes and a rate limit, as a share of a small request's CPU time.
 
-    python -m benchmarks.gate [--rounds N] [--seconds N]
+    python -m benchmarks.gate [--short] [--rounds N] [--seconds N]
 
 Each round loads a server that wants a key, with the smallest request that there is, and takes its CPU time
 for each; then it does what the gate does for one such request, many times, on the same core. Exits 1 when the
@@ -83,12 +83,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--short", action="store_true", help="two rounds")
+    parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=int, default=2, help="of load, for each form in each round")
     options = parser.parse_args()
+    rounds: int = options.rounds or (2 if options.short else 5)
     for note in notes():
         print(note)
-    samples = asyncio.run(measure(options.rounds, options.seconds))
+    samples = asyncio.run(measure(rounds, options.seconds))
     rows = []
     misses = [f"{each.failed} requests failed as {wire}" for wire, each in samples.items() if each.failed]
     for wire, each in samples.items():
@@ -105,7 +107,7 @@ def main() -> int:
         if median(shares["key"]) > LIMIT:
             misses.append(f"{wire}: the gate with a key takes over {100 * LIMIT:.0f} % of a request")
     columns = ["", "request, CPU µs", "gate, CPU µs", "share", "worst round"]
-    show(f"the gate, {options.rounds} rounds", columns, rows)
+    show(f"the gate, {rounds} rounds", columns, rows)
     for miss in misses:
         print("MISS:", miss)
     return 1 if misses else 0
