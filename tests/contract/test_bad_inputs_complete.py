@@ -32,7 +32,7 @@ BAD_INPUTS: Final = {
     "load and unload": numbered("H", *range(1, 12)),
     "model files and configs": numbered("I", *range(1, 13), *range(14, 19), 20, 21, 22),
     "settings": numbered("K", 1, 2, 4) | {"W12"},
-    "faults under load": {"S3"},
+    "faults under load": numbered("S", 3, 5, 9, 10, 11, 20),
     "shared memory": numbered("F", *range(1, 11), *range(12, 16)),
     "gRPC": numbered("G", *range(1, 10), 11, 12, 14, 15, 16),
     # Not yet: 39 (decoupled models), 40 to 42 (sequences).
