@@ -1,5 +1,6 @@
 """Reading a model's config.yaml: every fault of the file in one error, with line and column."""
 
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -17,6 +18,7 @@ from onnxd.repository.yaml_document import MAX_BYTES, parse_document
 from onnxd_protos import model_config_pb2 as config_pb
 
 CONFIG_FILE_NAME: Final = "config.yaml"
+_building: Final = threading.Lock()
 
 
 class Problem(NamedTuple):
@@ -99,9 +101,15 @@ def faulty(document: Document, faults: Iterable[Fault]) -> FaultyConfig:
     return FaultyConfig(document.render(ordered), document.source, written)
 
 
-@cache
 def document_type() -> DocumentType[ModelConfig]:
-    """Built on first use: building the schema takes milliseconds that an import should not."""
+    """Built on first use, which takes milliseconds that an import should not; and by one thread while others
+    wait: models load side by side, and Python's `ast`, which reads the docstrings, fails in two at once."""
+    with _building:
+        return _document_type()
+
+
+@cache
+def _document_type() -> DocumentType[ModelConfig]:
     return DocumentType(ModelConfig)
 
 
