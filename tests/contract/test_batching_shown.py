@@ -26,7 +26,7 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runn
     root = tmp_path_factory.mktemp("shown")
     publish(root / "models", "idle", 1, add_one(), "max_batch_size: 8\n")
     publish(root / "models", "held", 1, add_one(), HELD)
-    publish(root / "models", "alone", 1, add_one(), "")
+    publish(root / "models", "alone", 1, add_one(), "max_batch_size: 0\n")
     publish(root / "models", "slow", 1, row_graphs.slow_rows(0), "max_batch_size: 8\n")
     async with running_server(root / "models", root / "state") as running:
         yield running

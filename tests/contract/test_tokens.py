@@ -1,8 +1,8 @@
 """Tokens over both protocols, and streams whose token ends."""
 
+import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -43,22 +43,19 @@ async def answered_until_refused(address: str) -> int:
     message = pb.ModelInferRequest.SerializeToString(infer_request("a1", {"x": ROW}))
     answers = 0
 
-    async def messages() -> AsyncIterator[Any]:
-        while True:
-            yield message
-
     async with grpc.aio.insecure_channel(address) as channel:
         method: Any = channel.stream_stream("/inference.GRPCInferenceService/ModelStreamInfer")
-        call = method(messages(), metadata=(("authorization", f"Bearer {ending}"),), timeout=20)
-        while await answered(call):
+        call = method(metadata=(("authorization", f"Bearer {ending}"),), timeout=20)
+        while await answered(call, message):
             answers += 1
         assert await call.code() is grpc.StatusCode.UNAUTHENTICATED
         assert "is over" in await call.details()
     return answers
 
 
-async def answered(call: Any) -> bool:
+async def answered(call: Any, message: bytes) -> bool:
     try:
+        await call.write(message)
         return await call.read() is not grpc.aio.EOF
-    except grpc.aio.AioRpcError:
+    except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
         return False
