@@ -182,7 +182,7 @@ class Loader:
             digest=verdict_digest(stored.digest, settings.config.file, session),
         )
         tried = await proof.run()
-        isolation = choose(settings.config.isolation, Risks.of(tried.report.findings[RISKS]))
+        isolation = choose(settings.config.isolation, Risks.of(tried.report.findings.get(RISKS, {})))
         found = (padding_warning(tried.report.findings.get(PADDING)), isolation.warning)
         warnings = (
             *miscounted(settings, tried.spec),

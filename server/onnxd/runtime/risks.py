@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from onnxd.errors import LoadFailed
 from onnxd.runtime.graph_facts import ABSENT, Fact, survey
 from onnxd.runtime.graph_file import read_graph
 from onnxd.runtime.onnx_session import OnnxSession
@@ -74,8 +75,11 @@ class Risks:
 
     @classmethod
     def of(cls, finding: Mapping[str, Any]) -> Self:
-        """What a trial has found."""
-        return cls(tuple(map(str, finding["crashes"])), tuple(map(str, finding["sizes"])))
+        """What a trial has found. Raises LoadFailed for anything else: its process may be in any state."""
+        try:
+            return cls(tuple(map(str, finding["crashes"])), tuple(map(str, finding["sizes"])))
+        except (KeyError, TypeError) as error:
+            raise LoadFailed("its trial gave an answer that cannot be read") from error
 
 
 def examine_risks(session: OnnxSession, path: Path, question: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from onnxd.errors import LoadFailed
 from onnxd.runtime.risks import Risks, risks
 from onnxd.tensors import Datatype
 from tests.support import graphs
@@ -265,6 +266,13 @@ def test_each_node_is_told_once(tmp_path: Path) -> None:
     names = ["x", *(f"v{number}" for number in range(9)), "y"]
     chain = [node("Div", [a, "x"], [b]) for a, b in itertools.pairwise(names)]
     assert len(found(tmp_path, graph_of(*chain)).crashes) == 10
+
+
+def test_a_finding_is_read_back_and_anything_else_is_refused() -> None:
+    assert Risks.of({"crashes": ["a"], "sizes": []}) == Risks(crashes=("a",))
+    for other in ({}, {"crashes": 1, "sizes": []}, {"sizes": []}):
+        with pytest.raises(LoadFailed, match="cannot be read"):
+            Risks.of(other)
 
 
 def test_what_cannot_be_read_is_a_risk(tmp_path: Path) -> None:
