@@ -270,7 +270,8 @@ def test_each_node_is_told_once(tmp_path: Path) -> None:
 
 def test_a_finding_is_read_back_and_anything_else_is_refused() -> None:
     assert Risks.of({"crashes": ["a"], "sizes": []}) == Risks(crashes=("a",))
-    for other in ({}, {"crashes": 1, "sizes": []}, {"sizes": []}):
+    others: list[dict[str, Any]] = [{}, {"crashes": 1, "sizes": []}, {"sizes": []}]
+    for other in others:
         with pytest.raises(LoadFailed, match="cannot be read"):
             Risks.of(other)
 
