@@ -10,12 +10,13 @@ from onnxd.repository.served import Placed
 from onnxd.repository.warmup import WarmupPlan
 from onnxd.repository.warmup_runs import warm_up
 from onnxd.runtime.deaths import Deaths
+from onnxd.runtime.examinations import Finding
 from onnxd.runtime.instance import Instance
 from onnxd.runtime.onnx_session import OnnxSession
 from onnxd.runtime.process_instance import ProcessInstance
 from onnxd.runtime.process_room import ProcessRoom
 from onnxd.runtime.risks import Risks
-from onnxd.runtime.trial_messages import TrialRequest
+from onnxd.runtime.trial_messages import DIED, TrialRequest
 from onnxd.runtime.worker_messages import WorkerLoad
 from onnxd.scheduler.runner import Runner
 
@@ -51,6 +52,13 @@ def choose(wanted: Literal["auto", "thread", "process"], found: Risks) -> Isolat
         return Isolation(f"runs in a process of its own: {told}", lean=lean)
     warning = f"isolation: thread keeps it in the server, which requests may harm: {told}"
     return Isolation(warning=warning, lean=lean)
+
+
+def risks_in(finding: Finding) -> Risks:
+    """What a trial has found. A graph that only ONNX Runtime can read is a risk too. Raises LoadFailed."""
+    if DIED in finding:
+        return Risks((f"its graph could not be read: {finding[DIED]}",))
+    return Risks.of(finding)
 
 
 class RunningInstance(Runner, Placed, Protocol):

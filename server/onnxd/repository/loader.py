@@ -26,7 +26,7 @@ from onnxd.repository.config_choice import read_config
 from onnxd.repository.config_file import LoadedConfig
 from onnxd.repository.first_times import first_times, seeded
 from onnxd.repository.golden import golden_examination
-from onnxd.repository.instances import Isolation, choose, open_instance
+from onnxd.repository.instances import Isolation, choose, open_instance, risks_in
 from onnxd.repository.layout import ModelFiles
 from onnxd.repository.memory_ledger import MemoryLedger
 from onnxd.repository.model_settings import ModelSettings, miscounted, read_labels
@@ -41,7 +41,7 @@ from onnxd.runtime.deaths import Deaths
 from onnxd.runtime.devices import cuda_devices
 from onnxd.runtime.examinations import Question
 from onnxd.runtime.process_room import ProcessRoom
-from onnxd.runtime.risks import RISKS, Risks
+from onnxd.runtime.risks import RISKS
 from onnxd.runtime.row_verdict import Verdict
 from onnxd.runtime.thread_shares import ThreadBudget
 from onnxd.runtime.trial import TrialRoom
@@ -182,7 +182,7 @@ class Loader:
             digest=verdict_digest(stored.digest, settings.config.file, session),
         )
         tried = await proof.run()
-        isolation = choose(settings.config.isolation, Risks.of(tried.report.findings.get(RISKS, {})))
+        isolation = choose(settings.config.isolation, risks_in(tried.report.findings.get(RISKS, {})))
         found = (padding_warning(tried.report.findings.get(PADDING)), isolation.warning)
         warnings = (
             *miscounted(settings, tried.spec),

@@ -29,5 +29,6 @@ EXAMINATIONS: Final[Mapping[str, Examination]] = {
     INDEPENDENCE: independence.examine,
     RISKS: examine_risks,
 }
-SPARING: Final = frozenset({INDEPENDENCE})
-"""Examinations on inputs that nobody asked for: that one ends the child is a finding, and no refusal."""
+SPARING: Final = frozenset({INDEPENDENCE, RISKS})
+"""Examinations of what nobody asked for, which ONNX Runtime may well take: that one ends the child is a
+finding, and no refusal."""

@@ -4,8 +4,10 @@ from typing import Literal
 
 import pytest
 
-from onnxd.repository.instances import MOST_REASONS, Isolation, choose
+from onnxd.errors import LoadFailed
+from onnxd.repository.instances import MOST_REASONS, Isolation, choose, risks_in
 from onnxd.runtime.risks import Risks
+from onnxd.runtime.trial_messages import DIED
 
 HARMLESS = Risks()
 CRASHES = Risks(crashes=("Div 'y' divides INT32 by what may be -1",))
@@ -39,6 +41,17 @@ def test_a_config_may_ask_for_a_process_without_need(found: Risks) -> None:
 @pytest.mark.parametrize("wanted", ["auto", "thread", "process"])
 def test_only_sizes_cost_a_model_its_arena(wanted: Literal["auto", "thread", "process"]) -> None:
     assert [choose(wanted, found).lean for found in (HARMLESS, CRASHES, SIZES)] == [False, False, True]
+
+
+def test_a_graph_that_killed_whoever_read_it_is_a_risk() -> None:
+    found = risks_in({DIED: "model.onnx: its process was killed by signal 11 (SIGSEGV)"})
+    assert choose("auto", found).reason.endswith("(SIGSEGV)")
+
+
+def test_what_a_trial_found_is_read_and_nonsense_is_refused() -> None:
+    assert risks_in({"crashes": list(CRASHES.crashes), "sizes": []}) == CRASHES
+    with pytest.raises(LoadFailed, match="cannot be read"):
+        risks_in({})
 
 
 def test_of_many_reasons_some_are_told() -> None:
