@@ -195,7 +195,7 @@ class Batcher:
             rank = rank_of(level)
             if self._foresight is not None and request.deadline_s is not None:
                 self._foresight.check(request.deadline_s, rows, bucket, rank, now_s)
-        except Exception:
+        except Exception:  # of whatever kind: each request that came to the queue is counted
             self._statistics.record_failure(time.monotonic_ns() - start_ns, FailureReason.REJECTED)
             raise
         request.timeline.queue_start_ns = start_ns
@@ -309,7 +309,7 @@ class Batcher:
                 unavailable = ModelUnavailable(f"no memory for a batch of {rows} rows", retry_after_s=1.0)
                 self._delivery.refuse(item, unavailable, FailureReason.OTHER)
             return
-        except Exception:
+        except Exception:  # a bug of the form's, which must not keep the runner
             self._idle.append(runner)
             raise
         if run.search is not None:
@@ -317,7 +317,7 @@ class Batcher:
         self._running[run] = runner
         try:
             runner.start(inputs, items[0].outputs, partial(self._finished, run))
-        except Exception:
+        except Exception:  # a bug of the runner's, which must not count as running
             self._idle.append(self._running.pop(run))
             raise
 

@@ -13,6 +13,7 @@ from onnxd.security import key_file
 from onnxd.security.api_key import read_key
 from onnxd.security.gate import Caller
 from onnxd.security.key_file import KeyFileUnusable, KeyRecord, KeySet
+from onnxd.security.repeated import Repeated
 
 _log = structlog.get_logger(__name__)
 
@@ -27,29 +28,24 @@ class KeyRing:
     """
 
     def __init__(self, path: Path, *, look_every_s: float) -> None:
-        self._look_every_s = look_every_s
         self._path = path
         self._keys: KeySet | None = None
         self._known: dict[bytes, tuple[KeyRecord, Caller]] = {}
         """Keys that were found to be right, by their digests, until the file changes."""
         self._seen: _Stamp | None = None
-        self._tasks = asyncio.TaskGroup()
-        self._follower: asyncio.Task[None] | None = None
+        self._looks = Repeated(self.look, look_every_s, "API keys")
 
     async def __aenter__(self) -> "KeyRing":
         """Raises KeyFileUnusable."""
         self._seen = _stamp(self._path)
         self._keys = await asyncio.to_thread(key_file.load, self._path)
-        await self._tasks.__aenter__()
-        self._follower = self._tasks.create_task(self._follow(), name="API keys")
+        await self._looks.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._follower is not None:
-            self._follower.cancel()
-        await self._tasks.__aexit__(None, None, None)
+        await self._looks.__aexit__(kind, error, traceback)
 
     def identify(self, credential: str, now_s: float) -> Caller | None:
         # Neither the keys themselves in memory, nor a comparison whose time says how much of one is right.
@@ -80,11 +76,6 @@ class KeyRing:
         else:
             self._known.clear()
             _log.info("API keys", keys=len(self._keys.records))
-
-    async def _follow(self) -> None:
-        while True:
-            await asyncio.sleep(self._look_every_s)
-            await self.look()
 
 
 def _stamp(path: Path) -> _Stamp | None:

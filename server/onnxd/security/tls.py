@@ -17,6 +17,7 @@ from typing import Final
 
 import structlog
 
+from onnxd.security.repeated import Repeated
 from onnxd.units import Seconds
 
 _MOST_BYTES: Final = 1 << 20
@@ -62,8 +63,7 @@ class Certificates:
         self._seen: Pem | None = None
         self._current: ssl.SSLContext | None = None
         self._context: ssl.SSLContext | None = None
-        self._tasks = asyncio.TaskGroup()
-        self._follower: asyncio.Task[None] | None = None
+        self._looks = Repeated(self.look, config.interval, "certificates")
 
     async def __aenter__(self) -> "Certificates":
         """Raises TlsUnusable."""
@@ -74,16 +74,13 @@ class Certificates:
         # listeners keep the one context that they were given.
         self._context.sni_callback = self._choose
         self._pem = self._seen = pem
-        await self._tasks.__aenter__()
-        self._follower = self._tasks.create_task(self._follow(), name="certificates")
+        await self._looks.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._follower is not None:
-            self._follower.cancel()
-        await self._tasks.__aexit__(None, None, None)
+        await self._looks.__aexit__(kind, error, traceback)
 
     @property
     def pem(self) -> Pem:
@@ -116,11 +113,6 @@ class Certificates:
     def _choose(self, connection: ssl.SSLSocket | ssl.SSLObject, _: str | None, __: ssl.SSLContext) -> None:
         if self._current is not None:
             connection.context = self._current
-
-    async def _follow(self) -> None:
-        while True:
-            await asyncio.sleep(self._config.interval)
-            await self.look()
 
 
 def _read(config: TlsConfig) -> Pem:

@@ -13,6 +13,7 @@ import structlog
 
 from onnxd.security.jwt_config import JwtConfig
 from onnxd.security.origin import is_this_machine
+from onnxd.security.repeated import Repeated
 from onnxd.security.tokens import KeysFault, TokenKeys, Tokens
 
 _LOOK_EVERY_S: Final = 1.0
@@ -38,12 +39,10 @@ class TokenKeeper:
     def __init__(self, config: JwtConfig, tokens: Tokens, *, look_every_s: float = _LOOK_EVERY_S) -> None:
         self._config = config
         self._tokens = tokens
-        self._look_every_s = look_every_s
         self._content: bytes | None = None
         self._tried_s = float("-inf")
         self._fetched_s = float("-inf")
-        self._tasks = asyncio.TaskGroup()
-        self._follower: asyncio.Task[None] | None = None
+        self._looks = Repeated(self._look, look_every_s, "token keys")
         self.fetches = 0
         """How often the source was asked."""
 
@@ -54,27 +53,22 @@ class TokenKeeper:
         else:
             check_address(self._config.keys_url)
             await self._fetch()
-        await self._tasks.__aenter__()
-        self._follower = self._tasks.create_task(self._follow(), name="token keys")
+        await self._looks.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._follower is not None:
-            self._follower.cancel()
-        await self._tasks.__aexit__(None, None, None)
+        await self._looks.__aexit__(kind, error, traceback)
 
-    async def _follow(self) -> None:
-        while True:
-            await asyncio.sleep(self._look_every_s)
-            if self._config.keys_file is None:
-                await self._fetch_if_due()
-                continue
-            try:
-                await self._read(self._config.keys_file)
-            except TokenKeysUnusable as error:
-                _log.error("token keys", reason=str(error), effect="the old ones are used")
+    async def _look(self) -> None:
+        if self._config.keys_file is None:
+            await self._fetch_if_due()
+            return
+        try:
+            await self._read(self._config.keys_file)
+        except TokenKeysUnusable as error:
+            _log.error("token keys", reason=str(error), effect="the old ones are used")
 
     async def _read(self, path: Path) -> None:
         try:
