@@ -364,3 +364,10 @@ async def test_J4_over_either_protocol_an_address_that_guesses_is_slowed_down_an
         assert (await http.get(server.metrics, headers=head("wrong"))).status_code == 429
         assert (await http.get("/v2", headers=head(good))).status_code == 200
         assert await called(server, ready, good) is grpc.StatusCode.OK
+
+
+@pytest.mark.parametrize("header", ["Authorization", "X-API-Key"])
+async def test_a_credential_that_is_not_text_is_refused(server: RunningServer, header: str) -> None:
+    async with httpx.AsyncClient(base_url=server.http) as http:
+        answer = await http.get("/v2", headers=[(header.encode(), b"Bearer \xff\xfe")])
+        assert answer.status_code == 401

@@ -51,7 +51,9 @@ class Restrictions:
         if restriction is None:
             return
         value = sent.get(restriction.header, "")
-        if len(value) > _LONGEST_VALUE or not hmac.compare_digest(value.encode(), restriction.value.encode()):
+        # Bytes that are not UTF-8 come as lone surrogates.
+        given, wanted = (text.encode("utf-8", "surrogatepass") for text in (value, restriction.value))
+        if len(value) > _LONGEST_VALUE or not hmac.compare_digest(given, wanted):
             raise PermissionDenied(
                 f"this API is restricted, expecting header '{prefix}{restriction.header}' with its value"
             )

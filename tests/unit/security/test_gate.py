@@ -122,7 +122,13 @@ def test_a_restricted_api_needs_its_header_and_the_others_none(operation: str) -
     if OPERATIONS[operation].restricted_api not in ("model-repository", "logging"):
         assert RESTRICTED.admit(operation, Credentials()) is EVERYBODY
         return
-    for wrong in ({}, {"admin-key": "s3cre"}, {"admin-key": ""}, {"admin-key": "ß" * 5000}):
+    for wrong in (
+        {},
+        {"admin-key": "s3cre"},
+        {"admin-key": ""},
+        {"admin-key": "ß" * 5000},
+        {"admin-key": "\udcff"},
+    ):
         with pytest.raises(PermissionDenied, match="expecting header 'admin-key'") as refused:
             RESTRICTED.admit(operation, Credentials(restricted=wrong))
         assert "s3cret" not in refused.value.message
