@@ -1,8 +1,10 @@
 """What must not be in a log after a test, whatever its client did."""
 
 import logging
+import sys
 
 import pytest
+from structlog._config import BoundLoggerLazyProxy
 
 
 def errors_logged(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
@@ -20,3 +22,13 @@ def _of_a_loop_that_is_gone(record: logging.LogRecord) -> bool:
         and record.exc_info is not None
         and "Event loop is closed" in str(record.exc_info[1])
     )
+
+
+def forget_loggers() -> None:
+    """Let our modules' loggers look at structlog's configuration again. A test that has run the server's own
+    logging leaves them bound to it, and capture_logs would see nothing of them."""
+    for name, module in tuple(sys.modules.items()):
+        if name.startswith("onnxd."):
+            for value in vars(module).values():
+                if isinstance(value, BoundLoggerLazyProxy):
+                    vars(value).pop("bind", None)

@@ -12,7 +12,7 @@ from onnxd.settings.server_settings import SimpleConfig
 from onnxd.tensors import Datatype
 from tests.contract.grpc.models import publish_all
 from tests.support.grpc_server import GrpcCalls, GrpcServer, grpc_calls, grpc_server
-from tests.support.quiet import errors_logged
+from tests.support.quiet import errors_logged, forget_loggers
 from tests.support.server import RunningServer, running_server
 from tests.support.serving import HoldingRunner, Serving, identity_spec, served_version, serving, tensor
 
@@ -20,6 +20,7 @@ from tests.support.serving import HoldingRunner, Serving, identity_spec, served_
 @pytest.fixture
 def own_logs() -> Iterator[list[EventDict]]:
     """What the server logs."""
+    forget_loggers()
     with capture_logs() as events:
         yield events
 

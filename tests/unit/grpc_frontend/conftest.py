@@ -7,13 +7,14 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from tests.support.grpc_server import GrpcServer, grpc_server
-from tests.support.quiet import errors_logged
+from tests.support.quiet import errors_logged, forget_loggers
 from tests.support.serving import HoldingRunner, Serving, identity_spec, served_version, serving
 
 
 @pytest.fixture
 def own_logs() -> Iterator[list[EventDict]]:
     """What the server logs."""
+    forget_loggers()
     with capture_logs() as events:
         yield events
 
