@@ -27,7 +27,7 @@ serve: install  ## serve model_repository/ on 127.0.0.1: HTTP 8000, gRPC 8001, m
 check: lint types imports generated docker-lint  ## everything that needs no server: format, lint, types, contracts
 
 test: install  ## run the tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 fmt: install  ## format and mend what can be mended
 	$(BIN)/ruff check --fix --quiet .

@@ -14,6 +14,11 @@ settings.register_profile("onnxd", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("onnxd")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long files first, or one process still runs them when the others have nothing left to do."""
+    items.sort(key=lambda item: "lifecycle" not in item.path.parts)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """In CI everything that a test needs is there, so one that skips has failed."""

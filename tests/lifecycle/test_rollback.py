@@ -260,9 +260,13 @@ async def test_whatever_is_asked_at_once_it_serves_in_the_end_and_keeps_no_copy_
     publish(server.repository, "one", 1, row_constant(99))
     await until_served(server, 99)
     store = lifecycle._loader.store
-    histories = [store.history(name) for name in store.remembered()]
-    named = {digest for history in histories if history is not None for digest in history.digests}
-    await until(lambda: set(os.listdir(tmp_path / "state" / "snapshots")) == named)
+
+    def named() -> set[str]:
+        histories = [store.history(name) for name in store.remembered()]
+        return {digest for history in histories if history is not None for digest in history.digests}
+
+    # Both together: what is served is remembered only after it serves.
+    await until(lambda: set(os.listdir(tmp_path / "state" / "snapshots")) == named())
     serving = server.server.inference.serving(None, None)
     held = {served.identity.partition(":")[2]: 1 for served in serving}
     await until(lambda: store._pins == held)  # once what served before is let go
