@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from google.protobuf.message import Message
 
 from onnxd_client.address import Address
-from onnxd_client.codec import Codec, Exchange, Parameter
+from onnxd_client.codec import Codec, Exchange, LoadOverride, Parameter
 from onnxd_client.grpc_codec import GrpcCodec, infer_request, is_empty, stream_result
 from onnxd_client.http_codec import HttpCodec
 from onnxd_client.inputs import Inputs
@@ -187,9 +187,21 @@ class AsyncRepository:
         """Every version of every model with its state; only those being served with `ready`."""
         return await self._client._ask(self._client._codec.index(ready))
 
-    async def load(self, model: str, *, deadline: float = 300.0) -> None:
-        """Loads or reloads a model; returns when it serves. InvalidRequest tells why it does not."""
-        await self._client._ask(self._client._codec.load(model), deadline)
+    async def load(
+        self,
+        model: str,
+        *,
+        config: Mapping[str, Any] | None = None,
+        files: Mapping[str, bytes] | None = None,
+        deadline: float = 300.0,
+    ) -> None:
+        """Loads or reloads a model; returns when it serves. InvalidRequest tells why it does not.
+
+        `config`, in Triton's JSON form, and `files`, such as {"1/model.onnx": data}, stand in for those of
+        the repository, where the server permits it (its setting model_overrides).
+        """
+        override = LoadOverride(config, files or {})
+        await self._client._ask(self._client._codec.load(model, override), deadline)
 
     async def rollback(self, model: str, *, deadline: float = 300.0) -> None:
         """Goes back to what the model served before, from the server's own copy. InvalidRequest tells why it

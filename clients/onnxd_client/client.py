@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from google.protobuf.message import Message
 
 from onnxd_client.address import Address
-from onnxd_client.codec import Codec, Exchange, Parameter
+from onnxd_client.codec import Codec, Exchange, LoadOverride, Parameter
 from onnxd_client.grpc_codec import GrpcCodec, infer_request, is_empty, stream_result
 from onnxd_client.http_codec import HttpCodec
 from onnxd_client.inputs import Inputs
@@ -203,9 +203,21 @@ class Repository:
         """Every version of every model with its state; only those being served with `ready`."""
         return self._client._ask(self._client._codec.index(ready))
 
-    def load(self, model: str, *, deadline: float = 300.0) -> None:
-        """Loads or reloads a model; returns when it serves. InvalidRequest tells why it does not."""
-        self._client._ask(self._client._codec.load(model), deadline)
+    def load(
+        self,
+        model: str,
+        *,
+        config: Mapping[str, Any] | None = None,
+        files: Mapping[str, bytes] | None = None,
+        deadline: float = 300.0,
+    ) -> None:
+        """Loads or reloads a model; returns when it serves. InvalidRequest tells why it does not.
+
+        `config`, in Triton's JSON form, and `files`, such as {"1/model.onnx": data}, stand in for those of
+        the repository, where the server permits it (its setting model_overrides).
+        """
+        override = LoadOverride(config, files or {})
+        self._client._ask(self._client._codec.load(model, override), deadline)
 
     def rollback(self, model: str, *, deadline: float = 300.0) -> None:
         """Goes back to what the model served before, from the server's own copy. InvalidRequest tells why it

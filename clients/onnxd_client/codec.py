@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+import orjson
 
 from onnxd_client.errors import InvalidRequest
 from onnxd_client.results import Document, IndexEntry, InferResult, ModelMetadata, ServerMetadata
@@ -14,8 +16,29 @@ ResultT = TypeVar("ResultT")
 
 Parameter = bool | int | float | str
 
+CONFIG: Final = "config"
+FILE: Final = "file:"
+"""The parameters of a load that brings its own config, and files under their paths."""
+
 ROLLBACK: Final = "onnxd_rollback"
 """The parameter that makes a load a rollback; the protocol has no call for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOverride:
+    """What a load brings in place of what the repository holds; None and {} = nothing."""
+
+    config: Mapping[str, Any] | None = None
+    """A ModelConfig in its JSON form."""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """By path within the model, such as `1/model.onnx`."""
+
+    def config_text(self) -> str | None:
+        """Raises TypeError for a config that is not JSON. Files go with a config in any case: without one
+        servers refuse them."""
+        if self.config is None and not self.files:
+            return None
+        return orjson.dumps(dict(self.config or {})).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +89,7 @@ class Codec(Protocol[RequestT, ReplyT]):
     def placement(self, model: str, version: str) -> Exchange[RequestT, ReplyT, Document]: ...
     def infer(self, call: InferCall) -> Exchange[RequestT, ReplyT, InferResult]: ...
     def index(self, ready: bool) -> Exchange[RequestT, ReplyT, tuple[IndexEntry, ...]]: ...
-    def load(self, model: str) -> Exchange[RequestT, ReplyT, None]: ...
+    def load(self, model: str, override: "LoadOverride") -> Exchange[RequestT, ReplyT, None]: ...
     def rollback(self, model: str) -> Exchange[RequestT, ReplyT, None]: ...
     def unload(self, model: str) -> Exchange[RequestT, ReplyT, None]: ...
 

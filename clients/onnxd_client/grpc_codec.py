@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 from google.protobuf.message import Message
 
 from onnxd_client import tensors
-from onnxd_client.codec import ROLLBACK, Exchange, InferCall, Parameter
+from onnxd_client.codec import CONFIG, FILE, ROLLBACK, Exchange, InferCall, LoadOverride, Parameter
 from onnxd_client.errors import InvalidRequest, ServerError, ServerFault
 from onnxd_client.proto_document import document
 from onnxd_client.results import (
@@ -126,8 +126,14 @@ class GrpcCodec:
             ),
         )
 
-    def load(self, model: str) -> GrpcExchange[None]:
-        return _exchange("RepositoryModelLoad", RepositoryModelLoadRequest(model_name=model), _nothing)
+    def load(self, model: str, override: LoadOverride) -> GrpcExchange[None]:
+        parameters = {
+            FILE + path: ModelRepositoryParameter(bytes_param=data) for path, data in override.files.items()
+        }
+        if (config := override.config_text()) is not None:
+            parameters[CONFIG] = ModelRepositoryParameter(string_param=config)
+        request = RepositoryModelLoadRequest(model_name=model, parameters=parameters)
+        return _exchange("RepositoryModelLoad", request, _nothing)
 
     def rollback(self, model: str) -> GrpcExchange[None]:
         request = RepositoryModelLoadRequest(

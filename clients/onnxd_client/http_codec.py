@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -11,7 +12,7 @@ from urllib.parse import quote
 import orjson
 
 from onnxd_client import tensors
-from onnxd_client.codec import ROLLBACK, Exchange, InferCall, Parameter
+from onnxd_client.codec import CONFIG, FILE, ROLLBACK, Exchange, InferCall, LoadOverride, Parameter
 from onnxd_client.errors import InvalidRequest, ServerFault
 from onnxd_client.http_errors import error_class, retry_after
 from onnxd_client.results import (
@@ -110,8 +111,12 @@ class HttpCodec:
 
         return Exchange(self._post("/v2/repository/index", {"ready": ready}), self._json(read))
 
-    def load(self, model: str) -> HttpExchange[None]:
-        return Exchange(self._post(f"/v2/repository/models/{_segment(model)}/load", {}), self._nothing)
+    def load(self, model: str, override: LoadOverride) -> HttpExchange[None]:
+        parameters = {FILE + path: b64encode(data).decode() for path, data in override.files.items()}
+        if (config := override.config_text()) is not None:
+            parameters[CONFIG] = config
+        document: Document = {"parameters": parameters} if parameters else {}
+        return Exchange(self._post(f"/v2/repository/models/{_segment(model)}/load", document), self._nothing)
 
     def rollback(self, model: str) -> HttpExchange[None]:
         document = {"parameters": {ROLLBACK: True}}

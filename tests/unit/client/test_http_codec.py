@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from onnxd_client import tensors
-from onnxd_client.codec import InferCall
+from onnxd_client.codec import InferCall, LoadOverride
 from onnxd_client.errors import InvalidRequest, NotFound, RateLimited, ServerError, ServerFault
 from onnxd_client.http_codec import HttpCodec, HttpReply
 from tests.unit.client.servers import METADATA, packed
@@ -207,9 +207,9 @@ def test_the_rest_of_the_paths() -> None:
     assert CODEC.statistics("", "").request.path == "/v2/models/stats"
     assert CODEC.statistics("m", "2").request.path == "/v2/models/m/versions/2/stats"
     assert CODEC.config("m", "").request.path == "/v2/models/m/config"
-    assert CODEC.load("m").request.path == "/v2/repository/models/m/load"
+    assert CODEC.load("m", LoadOverride()).request.path == "/v2/repository/models/m/load"
     assert CODEC.unload("m").request.path == "/v2/repository/models/m/unload"
-    assert CODEC.load("m").read(HttpReply(200, {}, b"")) is None
+    assert CODEC.load("m", LoadOverride()).read(HttpReply(200, {}, b"")) is None
 
 
 @pytest.mark.parametrize(
