@@ -116,12 +116,12 @@ async def messages() -> AsyncIterator[Any]:
     yield b""
 
 
-async def test_J1_every_route_without_a_key_is_refused_but_health(server: RunningServer) -> None:
+async def test_J1_every_route_without_a_key_is_refused_but_health_and_bare_pages(server: RunningServer) -> None:
     routes = server.server.http.routes
     statuses = {route.label: await asked(server, route, None) for route in routes}
-    health = {route.label for route in routes if route.operation == "health"}
+    public = {route.label for route in routes if route.operation in ("health", "pages")}
     assert len(routes) > 40
-    assert {label for label, status in statuses.items() if status != 401} == health
+    assert {label for label, status in statuses.items() if status != 401} == public
 
 
 async def test_J1_every_method_without_a_key_is_refused_but_health(server: RunningServer) -> None:

@@ -7,6 +7,7 @@ from onnxd.http_frontend.infer import InferHandlers
 from onnxd.http_frontend.log_settings import LogSettingHandlers
 from onnxd.http_frontend.metadata import MetadataHandlers
 from onnxd.http_frontend.metrics import MetricsHandlers
+from onnxd.http_frontend.pages import PageHandlers
 from onnxd.http_frontend.placement import PlacementHandlers
 from onnxd.http_frontend.repository import RepositoryHandlers
 from onnxd.http_frontend.shared_memory import SharedMemoryHandlers
@@ -29,6 +30,7 @@ def routes(
     log: LogSettingHandlers,
     metrics: MetricsHandlers | None,
     placement: PlacementHandlers,
+    pages: PageHandlers,
 ) -> tuple[Route, ...]:
     """Method, path, handler, and the operation that a caller must be permitted."""
     model = "/v2/models/{model}"
@@ -69,6 +71,7 @@ def routes(
         Route("POST", "/v2/repository/{repo}/models/{model}/load", repository.in_one_repository, "load"),
         Route("POST", "/v2/repository/{repo}/models/{model}/unload", repository.in_one_repository, "unload"),
         *shared_memory.routes(),
+        *pages.routes(),
         Route("GET", "/health", health.healthy, "health"),
         Route("POST", "/infer", simple.infer, "infer", simple.model),
         *(() if metrics is None else (Route("GET", "/metrics", metrics.scrape, "metrics"),)),

@@ -15,6 +15,7 @@ from onnxd.http_frontend.log_settings import LogSettingHandlers
 from onnxd.http_frontend.metadata import MetadataHandlers
 from onnxd.http_frontend.metrics import MetricsHandlers
 from onnxd.http_frontend.middleware import Boundary
+from onnxd.http_frontend.pages import PageHandlers
 from onnxd.http_frontend.placement import PlacementHandlers
 from onnxd.http_frontend.repository import RepositoryHandlers
 from onnxd.http_frontend.shared_memory import SharedMemoryHandlers
@@ -66,7 +67,8 @@ class HttpFrontend:
         body = BodyReader(config, inference.payloads)
         self.large = large = JsonProcess(limits)
         """Reads JSON that is too large for this process."""
-        self.routes = routes(
+        pages = PageHandlers(inference, server_version, gate.authenticates)
+        self.routes = pages.described = routes(
             health=HealthHandlers(inference),
             metadata=MetadataHandlers(inference, server_name, server_version),
             infer=InferHandlers(inference, tracing, body, large, limits),
@@ -79,6 +81,7 @@ class HttpFrontend:
             log=LogSettingHandlers(run_time, body, limits),
             metrics=None if metrics is None else MetricsHandlers(metrics),
             placement=PlacementHandlers(inference, placements),
+            pages=pages,
         )
         """Everything that is answered, for the documentation and for the tests that walk it."""
         self._boundary = Boundary(self.routes, host, refusals, gate)

@@ -20,7 +20,7 @@ class AuthConfig:
     certificates: dict[str, str] = field(default_factory=dict)
     """What clients may do whose certificate has this alternative name (a URI or a host): scopes, separated by
     spaces. Needs tls.client_ca."""
-    public: tuple[str, ...] = ("health",)
+    public: tuple[str, ...] = ("health", "pages")
     """What callers without a credential may do where others need one: scopes, such as infer:digits*."""
     restricted_api: dict[str, str] = field(default_factory=dict, repr=False)
     """Triton's restricted APIs: groups of operations, joined by +, and the header that they need, KEY:VALUE.

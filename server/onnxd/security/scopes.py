@@ -13,9 +13,9 @@ from typing import Final, Self, get_args
 from onnxd.security.operations import Verb
 
 ROLES: Final[Mapping[str, tuple[Verb, ...]]] = {
-    "reader": ("health", "metadata", "stats", "metrics", "reflection"),
-    "invoker": ("health", "metadata", "infer"),
-    "operator": ("health", "metadata", "infer", "stats", "metrics", "reflection", "control"),
+    "reader": ("health", "pages", "metadata", "stats", "metrics", "reflection"),
+    "invoker": ("health", "pages", "metadata", "infer"),
+    "operator": ("health", "pages", "metadata", "infer", "stats", "metrics", "reflection", "control"),
     "admin": get_args(Verb),
 }
 
