@@ -116,7 +116,7 @@ async def messages() -> AsyncIterator[Any]:
     yield b""
 
 
-async def test_J1_every_route_without_a_key_is_refused_but_health_and_bare_pages(server: RunningServer) -> None:
+async def test_J1_every_route_without_a_key_is_refused_but_health_and_pages(server: RunningServer) -> None:
     routes = server.server.http.routes
     statuses = {route.label: await asked(server, route, None) for route in routes}
     public = {route.label for route in routes if route.operation in ("health", "pages")}
