@@ -68,7 +68,6 @@ class Http2Config:
         shortest = min(
             self.handshake_timeout,
             self.write_timeout,
-            self.linger_timeout,
             self.keepalive_time,
             self.keepalive_timeout,
             self.max_connection_age,

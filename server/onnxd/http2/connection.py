@@ -6,6 +6,7 @@ preface -> open -> leaving (GOAWAY; its streams finish) -> closing (nothing more
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any, Final, Protocol, cast
 
@@ -63,6 +64,16 @@ class Shared:
         self.view: Final = memoryview(self.buffer)
 
 
+class Loop(Protocol):
+    """Of the event loop, what a connection uses."""
+
+    def time(self) -> float: ...
+
+    def call_soon(self, callback: Callable[[], object], /) -> object: ...
+
+    def call_later(self, delay: float, callback: Callable[[], object], /) -> asyncio.TimerHandle: ...
+
+
 class ConnectionOwner(Protocol):
     """Whom a connection belongs to."""
 
@@ -75,9 +86,7 @@ class ConnectionOwner(Protocol):
 class Connection(asyncio.BufferedProtocol):
     """Obeys onnxd.http2.incoming.Listening."""
 
-    def __init__(
-        self, shared: Shared, owner: ConnectionOwner, loop: asyncio.AbstractEventLoop, spread: float
-    ) -> None:
+    def __init__(self, shared: Shared, owner: ConnectionOwner, loop: Loop, spread: float) -> None:
         self._shared = shared
         self._config = shared.config
         self._owner = owner
@@ -225,7 +234,7 @@ class Connection(asyncio.BufferedProtocol):
         """Say why, and end."""
         if self._phase in (Phase.CLOSING, Phase.LOST):
             return
-        _log.info("a connection was ended", peer=self.peer, code=code.name, reason=text)
+        _log.debug("a connection was ended", peer=self.peer, code=code.name, reason=text)
         self._outbox.control(frames.goaway(self._incoming.table.last_id, code, text))
         self._close()
         self._incoming.lose_all(ErrorCode.CANCEL)
@@ -235,7 +244,9 @@ class Connection(asyncio.BufferedProtocol):
         system would reset the connection, and the client might never read our last words."""
         self._phase = Phase.CLOSING
         self._kept = b""
-        self._watch.closing(self._loop.time())
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(self._config.linger_timeout, self.abort)
         self._outbox.flush()
         if self._transport.can_write_eof():
             self._transport.write_eof()
@@ -262,17 +273,15 @@ class Connection(asyncio.BufferedProtocol):
     # Time.
 
     def _look(self) -> None:
-        now_s = self._loop.time()
-        self.look(now_s)
-        if self._phase is not Phase.LOST:
+        self._see_to_what_is_due(self._loop.time())
+        if self._phase in (Phase.PREFACE, Phase.OPEN):
             self._timer = self._loop.call_later(self._config.check_interval_s, self._look)
 
-    def look(self, now_s: float) -> None:
-        """See to what is due at this time."""
+    def _see_to_what_is_due(self, now_s: float) -> None:
         seen = Seen(
             read_s=self._read_s,
             greeted=self._greeted,
-            block_since_s=self._incoming.block_since_s,
+            head_since_s=self._incoming.head_since_s,
             waiting_bytes=self._transport.get_write_buffer_size(),
             handed_bytes=self._outbox.handed_bytes,
             streams=len(self._incoming.table.open),

@@ -10,18 +10,16 @@ from onnxd.http2.abuse import Allowance, PingStrikes, Useless, settings_allowanc
 from onnxd.http2.config import Http2Config
 from onnxd.http2.error_codes import ConnectionFault, ErrorCode
 from onnxd.http2.field_rules import Malformed
-from onnxd.http2.frames import ACK, END_HEADERS, END_STREAM, PADDED, PRIORITIZED, unpack_word
+from onnxd.http2.frames import ACK, END_STREAM, unpack_word
+from onnxd.http2.head_assembly import HeadAssembly
 from onnxd.http2.head_block import HeadDecoder, HeadEncoder, max_block_bytes
-from onnxd.http2.open_stream import OpenStream
+from onnxd.http2.open_stream import Ending, OpenStream
 from onnxd.http2.outbox import Outbox
 from onnxd.http2.stream import StreamFactory
 from onnxd.http2.stream_table import StreamTable
 from onnxd.http2.windows import ReceiveWindow
 
 _log = structlog.get_logger(__name__)
-
-_MAX_CONTINUATIONS: Final = 64
-"""Of one head. A client that splits one needs a frame for each 16 KiB."""
 
 
 class Listening(Protocol):
@@ -64,11 +62,7 @@ class Incoming:
         self._now_s = now_s
         self._window_bytes = config.stream_window
         self._decoder = HeadDecoder(config.max_header_list)
-        self._max_block = max_block_bytes(config.max_header_list)
-        self._block: list[bytes] = []
-        self._block_bytes = 0
-        self._block_stream = 0
-        self._block_flags = 0
+        self._assembly = HeadAssembly(max_block_bytes(config.max_header_list))
         self._resets = Allowance(config.max_resets, config.resets_per_second)
         self._settings = settings_allowance()
         self._strikes = PingStrikes(config.min_ping_interval, without_calls=config.keepalive_without_calls)
@@ -76,7 +70,7 @@ class Incoming:
         self._greeted = False
         self.table = StreamTable(config.max_concurrent_streams)
         self._open = self.table.open
-        self.block_since_s: float | None = None
+        self.head_since_s: float | None = None
         """When a head began whose end has not come."""
         self.peer = connection.peer
         self.encoder = encoder
@@ -86,20 +80,20 @@ class Incoming:
     def peer_certificate(self) -> bytes | None:
         return self._connection.peer_certificate
 
-    def over(self, stream: OpenStream, *, reset: bool) -> None:
-        self.table.over(stream.stream_id, reset=reset)
+    def over(self, stream: OpenStream, ending: Ending) -> None:
+        self.table.over(stream.stream_id, ending)
         if not self._open:
             self._connection.stream_over()
 
     def lose_all(self, code: ErrorCode) -> None:
         """The connection is gone, or has to be."""
         for stream in tuple(self._open.values()):
-            self._lose(stream, code, reset=False)
+            self._lose(stream, code, Ending.RESET_BY_US)
 
     # DATA, which is most of what comes.
 
     def data(self, flags: int, stream_id: int, part: memoryview, frame_bytes: int, padding: int) -> None:
-        if not self._greeted or self._block:
+        if not self._greeted or self._assembly.stream_id:
             self._out_of_place("DATA")
         if frame_bytes and not self.receive.take(frame_bytes):
             raise ConnectionFault(
@@ -142,7 +136,8 @@ class Incoming:
         """DATA on a stream that takes none."""
         if stream is None:
             self.table.require_used(stream_id, "DATA")
-            self.table.require_on_its_way(stream_id, "DATA")
+            if not self.table.is_on_its_way(stream_id, "DATA"):
+                self._refuse(stream_id, ErrorCode.STREAM_CLOSED)
         increment = self.receive.give_back(frame_bytes)
         if increment:
             self._outbox.control(frames.window_update(0, increment))
@@ -154,7 +149,8 @@ class Incoming:
     def frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
         if not self._greeted and (kind != frames.SETTINGS or flags & ACK):
             self._out_of_place("a frame that is not SETTINGS")
-        if self._block and (kind != frames.CONTINUATION or stream_id != self._block_stream):
+        begun = self._assembly.stream_id
+        if begun and (kind != frames.CONTINUATION or stream_id != begun):
             self._out_of_place("another frame")
         if kind == frames.HEADERS:
             self._headers(flags, stream_id, payload)
@@ -168,33 +164,19 @@ class Incoming:
             raise ConnectionFault(
                 ErrorCode.PROTOCOL_ERROR, f"HEADERS on stream {stream_id}, which is not odd"
             )
-        if flags & (PADDED | PRIORITIZED):
-            payload = _without_padding(flags, payload)
-        if flags & END_HEADERS:
-            self._head_received(flags, stream_id, payload)
-            return
-        self._block = [payload]
-        self._block_bytes = len(payload)
-        self._block_stream = stream_id
-        self._block_flags = flags
-        self.block_since_s = self._now_s()
+        block = self._assembly.begin(flags, stream_id, payload)
+        if block is None:
+            self.head_since_s = self._now_s()
+        else:
+            self._head_received(flags, stream_id, block)
 
     def _continuation(self, flags: int, stream_id: int, payload: bytes) -> None:
-        if not self._block:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "CONTINUATION without HEADERS before it")
-        self._block.append(payload)
-        self._block_bytes += len(payload)
-        if self._block_bytes > self._max_block or len(self._block) > _MAX_CONTINUATIONS:
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "a head of too many bytes or frames")
-        if flags & END_HEADERS:
-            block = b"".join(self._block)
-            self._block = []
-            self.block_since_s = None
-            self._head_received(self._block_flags, stream_id, block)
+        block = self._assembly.go_on(flags, payload)
+        if block is not None:
+            self.head_since_s = None
+            self._head_received(self._assembly.flags, stream_id, block)
 
     def _head_received(self, flags: int, stream_id: int, block: bytes) -> None:
-        if len(block) > self._max_block:
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "a head of too many bytes")
         stream = self._open.get(stream_id)
         if stream is not None:
             self._trailers(stream, flags, block)
@@ -202,7 +184,8 @@ class Incoming:
         table = self.table
         if stream_id <= table.last_id:
             self._decoder.skip(block)
-            table.require_on_its_way(stream_id, "HEADERS")
+            if not table.is_on_its_way(stream_id, "HEADERS"):
+                self._refuse(stream_id, ErrorCode.STREAM_CLOSED)
             return
         table.last_id = stream_id
         if stream_id > table.last_accepted:
@@ -275,7 +258,7 @@ class Incoming:
             return
         self._count_reset()
         (code,) = unpack_word(payload)
-        self._lose(stream, code, reset=False)
+        self._lose(stream, code, Ending.RESET_BY_CLIENT)
 
     def _settings_frame(self, flags: int, stream_id: int, payload: bytes) -> None:
         if stream_id:
@@ -349,22 +332,25 @@ class Incoming:
         """End the streams whose client has taken nothing of what waits for it for too long."""
         for stream in tuple(self._open.values()):
             if stream.is_stalled(now_s, self._config.write_timeout):
-                stream.reset(ErrorCode.CANCEL)
+                self._end_stream(stream, ErrorCode.CANCEL)
 
     def _fault(self, stream: OpenStream, code: ErrorCode) -> None:
         """The client broke a rule of this stream. Such resets count as its own do: they cost as much."""
         self._count_reset()
+        self._end_stream(stream, code)
+
+    def _end_stream(self, stream: OpenStream, code: ErrorCode) -> None:
         self._outbox.control(frames.rst_stream(stream.stream_id, code))
-        self._lose(stream, code, reset=True)
+        self._lose(stream, code, Ending.RESET_BY_US)
 
     def _refuse(self, stream_id: int, code: ErrorCode) -> None:
-        """A stream that never began."""
+        """A stream that never began, or goes on after its end."""
         self._count_reset()
         self._outbox.control(frames.rst_stream(stream_id, code))
-        self.table.over(stream_id, reset=True)
+        self.table.over(stream_id, Ending.RESET_BY_US)
 
-    def _lose(self, stream: OpenStream, code: int, *, reset: bool) -> None:
-        stream.end(reset=reset)
+    def _lose(self, stream: OpenStream, code: int, ending: Ending) -> None:
+        stream.end(ending)
         try:
             stream.handler.lost(code)
         except Exception:  # as with data; the stream is over already
@@ -383,7 +369,7 @@ class Incoming:
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, f"too much of little use, at last {what}")
 
     def _out_of_place(self, what: str) -> None:
-        where = "in the middle of a head" if self._block else "before SETTINGS"
+        where = "in the middle of a head" if self._assembly.stream_id else "before SETTINGS"
         raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"{what} {where}")
 
 
@@ -397,19 +383,3 @@ _HANDLERS: Final = {
     frames.WINDOW_UPDATE: Incoming._window_update,
     frames.CONTINUATION: Incoming._continuation,
 }
-
-
-def _without_padding(flags: int, payload: bytes) -> bytes:
-    """The header block of HEADERS: without padding, and without the priority that nobody uses."""
-    at = padding = 0
-    if flags & PADDED:
-        if not payload:
-            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "HEADERS is too short for its padding's length")
-        at, padding = 1, payload[0]
-    if flags & PRIORITIZED:
-        at += 5
-        if at > len(payload):
-            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "HEADERS is too short for its priority")
-    if at + padding > len(payload):
-        raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "the padding is longer than its frame")
-    return payload[at : len(payload) - padding]

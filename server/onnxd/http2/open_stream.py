@@ -1,13 +1,24 @@
 """A stream in progress (RFC 9113 §5.1): open, or half-closed on either side. One that is over is not kept."""
 
+from enum import Enum, auto
 from typing import Protocol
 
 from onnxd.http2.error_codes import ErrorCode
 from onnxd.http2.frames import rst_stream, window_update
 from onnxd.http2.head_block import HeadEncoder
-from onnxd.http2.outbox import Outbox, Outgoing
+from onnxd.http2.outbox import Outbox
+from onnxd.http2.outgoing import Outgoing
 from onnxd.http2.stream import Header, RequestHead, StreamHandler
 from onnxd.http2.windows import ReceiveWindow
+
+
+class Ending(Enum):
+    """How a stream came to its end."""
+
+    BOTH_ENDED = auto()
+    RESET_BY_US = auto()
+    """What is on its way here means nothing."""
+    RESET_BY_CLIENT = auto()
 
 
 class StreamOwner(Protocol):
@@ -20,8 +31,8 @@ class StreamOwner(Protocol):
     @property
     def peer_certificate(self) -> bytes | None: ...
 
-    def over(self, stream: "OpenStream", *, reset: bool) -> None:
-        """Forget it. `reset`: by us, so that what is on its way here means nothing."""
+    def over(self, stream: "OpenStream", ending: Ending) -> None:
+        """Forget it."""
 
 
 class OpenStream(Outgoing):
@@ -30,6 +41,7 @@ class OpenStream(Outgoing):
     __slots__ = (
         "_owner",
         "_receive",
+        "_sender",
         "handler",
         "head",
         "is_over",
@@ -43,9 +55,10 @@ class OpenStream(Outgoing):
     def __init__(
         self, stream_id: int, head: RequestHead, owner: StreamOwner, outbox: Outbox, window_bytes: int
     ) -> None:
-        super().__init__(stream_id, outbox)
+        super().__init__(stream_id, outbox, outbox.peer.window)
         self.head = head
         self._owner = owner
+        self._sender = outbox
         self._receive = ReceiveWindow(window_bytes)
         self.remote_ended = False
         """Whether the caller has said all."""
@@ -82,30 +95,31 @@ class OpenStream(Outgoing):
         """Bytes of both windows that nobody will consume, or that somebody has."""
         increment = self._owner.receive.give_back(count)
         if increment:
-            self._outbox.control(window_update(0, increment))
+            self._sender.control(window_update(0, increment))
         if not self.remote_ended and not self.is_over:
             increment = self._receive.give_back(count)
             if increment:
-                self._outbox.control(window_update(self.stream_id, increment))
+                self._sender.control(window_update(self.stream_id, increment))
 
     def reset(self, code: int) -> None:
         if not self.is_over:
-            self._outbox.control(rst_stream(self.stream_id, code))
-            self.end(reset=True)
+            self._sender.control(rst_stream(self.stream_id, code))
+            self.end(Ending.RESET_BY_US)
 
     def sent_all(self) -> None:
         if self.is_over:
             return
-        if not self.remote_ended:
+        if self.remote_ended:
+            self.end(Ending.BOTH_ENDED)
+        else:
             # The answer is whole, so the rest of the request is of no use (§8.1).
-            self._outbox.control(rst_stream(self.stream_id, ErrorCode.NO_ERROR))
-        self.end(reset=not self.remote_ended)
+            self.reset(ErrorCode.NO_ERROR)
 
-    def end(self, *, reset: bool) -> None:
-        """It is over, whoever ended it. `reset`: as with StreamOwner.over."""
+    def end(self, ending: Ending) -> None:
+        """It is over, whoever ended it."""
         self.is_over = True
         self.drop_unsent()
         if self.unconsumed_bytes:
             count, self.unconsumed_bytes = self.unconsumed_bytes, 0
             self.give_back(count)
-        self._owner.over(self, reset=reset)
+        self._owner.over(self, ending)

@@ -4,7 +4,7 @@ from collections import deque
 from typing import Final
 
 from onnxd.http2.error_codes import ConnectionFault, ErrorCode
-from onnxd.http2.open_stream import OpenStream
+from onnxd.http2.open_stream import Ending, OpenStream
 
 _ENDED_REMEMBERED: Final = 64
 _RESET_REMEMBERED: Final = 1024
@@ -24,18 +24,18 @@ class StreamTable:
         self.last_accepted = _LARGEST_ID
         """What comes on higher ones is ignored: GOAWAY has said so."""
         self._ended: deque[int] = deque(maxlen=_ENDED_REMEMBERED)
-        self._reset: dict[int, None] = {}
-        """Those that we reset: what the client sent before it knew means nothing."""
+        self._reset: dict[int, Ending] = {}
+        """Those that were reset."""
         self._max_reset = max(_RESET_REMEMBERED, 2 * max_concurrent)
 
-    def over(self, stream_id: int, *, reset: bool) -> None:
+    def over(self, stream_id: int, ending: Ending) -> None:
         self.open.pop(stream_id, None)
-        if reset:
-            self._reset[stream_id] = None
-            if len(self._reset) > self._max_reset:
-                del self._reset[next(iter(self._reset))]
-        else:
+        if ending is Ending.BOTH_ENDED:
             self._ended.append(stream_id)
+            return
+        self._reset[stream_id] = ending
+        if len(self._reset) > self._max_reset:
+            del self._reset[next(iter(self._reset))]
 
     def is_idle(self, stream_id: int) -> bool:
         """Whether no frame but HEADERS and PRIORITY may come on it yet (§5.1)."""
@@ -46,11 +46,14 @@ class StreamTable:
         if self.is_idle(stream_id):
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"{kind} on stream {stream_id}, which is idle")
 
-    def require_on_its_way(self, stream_id: int, kind: str) -> None:
-        """For DATA or HEADERS on a stream that is over: only where the client may not know it yet. Raises
-        ConnectionFault."""
-        if stream_id in self._reset or stream_id > self.last_accepted:
-            return
+    def is_on_its_way(self, stream_id: int, kind: str) -> bool:
+        """For DATA or HEADERS on a stream that is over: whether the client may not have known it. False = it
+        reset the stream itself, a breach of that stream's rules. Raises ConnectionFault for worse."""
+        ending = self._reset.get(stream_id)
+        if ending is not None:
+            return ending is Ending.RESET_BY_US
+        if stream_id > self.last_accepted:
+            return True
         if kind == "HEADERS" and stream_id not in self._ended:
             # §5.1.1: an id below the last one has never been, and cannot begin any more.
             raise ConnectionFault(

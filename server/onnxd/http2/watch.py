@@ -31,7 +31,7 @@ class Seen:
     """When anything was last read."""
     greeted: bool
     """Whether the client's settings have come."""
-    block_since_s: float | None
+    head_since_s: float | None
     """Since when a head has no end."""
     waiting_bytes: int
     """In the transport's buffer."""
@@ -51,7 +51,6 @@ class Watch:
         self._probed_s: float | None = None
         self._left_s: float | None = None
         self._grace_s = 0.0
-        self._closing_s: float | None = None
         self._taken_bytes = 0
         self._taken_s = now_s
         self._says_last = False
@@ -74,20 +73,14 @@ class Watch:
         """The last stream has been named."""
         self._says_last = False
 
-    def closing(self, now_s: float) -> None:
-        """All is said; the client has a moment to read it."""
-        self._closing_s = now_s
-
     def look(self, now_s: float, seen: Seen) -> Due:
         """What is due first."""
         config = self._config
-        if self._closing_s is not None:
-            return Due.END if now_s - self._closing_s >= config.linger_timeout else Due.NOTHING
         if self._is_stalled(now_s, seen):
             return Due.END
         if not seen.greeted:
             return Due.END if now_s - self._began_s >= config.handshake_timeout else Due.NOTHING
-        if seen.block_since_s is not None and now_s - seen.block_since_s >= config.handshake_timeout:
+        if seen.head_since_s is not None and now_s - seen.head_since_s >= config.handshake_timeout:
             return Due.CALM
         if self._left_s is not None:
             if now_s - self._left_s >= self._grace_s:
