@@ -4,6 +4,7 @@ preface -> open -> leaving (GOAWAY; its streams finish) -> closing (nothing more
 """
 
 import asyncio
+import math
 import socket
 import struct
 from collections.abc import Callable
@@ -195,7 +196,7 @@ class Connection(asyncio.BufferedProtocol):
         return payload == _PROBE
 
     def goaway_received(self) -> None:
-        self.leave(self._config.max_connection_age_grace)
+        self.leave(math.inf)
 
     def stream_over(self) -> None:
         if self._last_said and self._phase is Phase.OPEN:
@@ -216,6 +217,7 @@ class Connection(asyncio.BufferedProtocol):
     def abort(self) -> None:
         """Cut it: what is unsent is lost."""
         if self._phase is not Phase.LOST:
+            self._phase = Phase.LOST
             _reset(self._transport)
 
     def _say_last(self) -> None:
@@ -248,6 +250,7 @@ class Connection(asyncio.BufferedProtocol):
             self._timer.cancel()
         self._timer = self._loop.call_later(self._config.linger_timeout, self.abort)
         self._outbox.flush()
+        self._outbox.close()
         if self._transport.can_write_eof():
             self._transport.write_eof()
 

@@ -6,14 +6,12 @@ list for as long as that table stays as it is; so what came of it, checks includ
 What we write uses no dynamic table, so a list is encoded once, for all connections.
 """
 
-from typing import Any, Final
+from typing import Final
 
-from hpack import Decoder
-from hpack.exceptions import HPACKError, OversizedHeaderListError
 from hpack.hpack import encode_integer
 from hpack.table import HeaderTable, table_entry_size
 
-from onnxd.http2.error_codes import ConnectionFault, ErrorCode
+from onnxd.http2.block_reader import BlockReader
 from onnxd.http2.field_rules import Malformed, check_request, check_trailers
 from onnxd.http2.stream import Header, RequestHead
 
@@ -27,11 +25,11 @@ _ENCODED: Final = 512
 class HeadDecoder:
     """Of one connection: every block that comes has to pass through it, in order."""
 
-    __slots__ = ("_decoder", "_heads", "_max_list")
+    __slots__ = ("_heads", "_max_list", "_reader")
 
     def __init__(self, max_list_bytes: int) -> None:
         self._max_list = max_list_bytes
-        self._decoder = Decoder(max_list_bytes * _MOST_TIMES_OVER)
+        self._reader = BlockReader(max_list_bytes * _MOST_TIMES_OVER)
         self._heads: dict[bytes, RequestHead] = {}
 
     def head(self, block: bytes) -> RequestHead:
@@ -40,9 +38,9 @@ class HeadDecoder:
         known = self._heads.get(block)
         if known is not None:
             return known
-        before = self._table_state()
-        headers = self._decode(block)
-        after = self._table_state()
+        before = self._reader.table_state
+        headers = self._reader.read(block)
+        after = self._reader.table_state
         unchanged = before[0] is after[0] and before[1:] == after[1:]
         if not unchanged:
             self._heads.clear()
@@ -66,24 +64,7 @@ class HeadDecoder:
     def skip(self, block: bytes) -> list[Header]:
         """Decode for the table's sake. Raises ConnectionFault."""
         self._heads.clear()
-        return self._decode(block)
-
-    def _decode(self, block: bytes) -> list[Header]:
-        try:
-            return [(field[0], field[1]) for field in self._decoder.decode(block, raw=True)]
-        except OversizedHeaderListError as error:
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "the header list is far too large") from error
-        except (HPACKError, IndexError, ValueError) as error:
-            # The library promises HPACKError; the others are what a gap in it would look like.
-            raise ConnectionFault(
-                ErrorCode.COMPRESSION_ERROR, "the header block cannot be decoded"
-            ) from error
-
-    def _table_state(self) -> tuple[Any, int, int]:
-        """Each entry that is added is a new object, and stands first."""
-        table = self._decoder.header_table
-        entries = table.dynamic_entries
-        return (entries[0] if entries else None), len(entries), table.maxsize
+        return self._reader.read(block)
 
     def _cut(self, headers: list[Header]) -> list[Header]:
         left = self._max_list

@@ -21,6 +21,9 @@ from onnxd.http2.windows import ReceiveWindow
 
 _log = structlog.get_logger(__name__)
 
+_BYTES_OF_WORK: Final = 1024
+"""As many bytes sent are worth as much as a frame: a client may give windows back in small steps."""
+
 
 class Listening(Protocol):
     """What the rules ask of the connection that they are for."""
@@ -365,7 +368,9 @@ class Incoming:
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too_many_resets")
 
     def _count_useless(self, what: str) -> None:
-        if not self._useless.take(self.table.last_id + self._outbox.sent_frames):
+        outbox = self._outbox
+        work = self.table.last_id + outbox.sent_frames + outbox.handed_bytes // _BYTES_OF_WORK
+        if not self._useless.take(work):
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, f"too much of little use, at last {what}")
 
     def _out_of_place(self, what: str) -> None:

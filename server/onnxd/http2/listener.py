@@ -93,7 +93,10 @@ class Listener:
         count = self._of_owner.get(owner, 0)
         self._connections[connection] = owner
         self._of_owner[owner] = count + 1
-        return len(self._connections) <= self._config.max_connections and (not most or count < most)
+        beyond = len(self._connections) - self._config.max_connections
+        if beyond > self._config.backlog:
+            connection.abort()  # so many that there is no time for words
+        return beyond <= 0 and (not most or count < most)
 
     def lost(self, connection: Connection) -> None:
         owner = self._connections.pop(connection)
