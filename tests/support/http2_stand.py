@@ -128,6 +128,7 @@ class MemoryTransport:
         self.protocol.resume_writing()
 
     def _take(self, data: bytes) -> None:
+        assert not self.half_closed, "asyncio raises RuntimeError"
         self.written += data
         if not self.takes:
             before, self.unsent = self.unsent, self.unsent + len(data)

@@ -2,12 +2,13 @@
 
 import asyncio
 import random
+import socket
 import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Final
+from typing import Any, Final
 
 from onnxd.http2.config import Http2Config
 from onnxd.http2.connection import Connection, Shared
@@ -31,14 +32,16 @@ class Listener:
         *,
         tls: ssl.SSLContext | None = None,
         owner_of: Callable[[str], str] = str,
+        sock: socket.socket | None = None,
     ) -> None:
         """`port` 0: any that is free. `tls` has to offer `h2` by ALPN. `owner_of`: whom an address counts as,
-        where the connections of one are limited."""
+        where the connections of one are limited. `sock`: bound already, instead of host and port."""
         self._factory = factory
         self._config = config
         self._host = host
         self._tls = tls
         self._owner_of = owner_of
+        self._sock = sock
         self._connections: dict[Connection, str] = {}
         self._of_owner: dict[str, int] = {}
         self._server: asyncio.Server | None = None
@@ -54,10 +57,12 @@ class Listener:
         """Raises OSError when the port cannot be listened on."""
         loop = asyncio.get_running_loop()
         shared = Shared(self._config, self._factory)
+        where: dict[str, Any] = (
+            {"host": self._host, "port": self.port} if self._sock is None else {"sock": self._sock}
+        )
         self._server = await loop.create_server(
             lambda: Connection(shared, self, loop, _chance.random()),
-            self._host,
-            self.port,
+            **where,
             backlog=self._config.backlog,
             ssl=self._tls,
             ssl_handshake_timeout=self._config.handshake_timeout if self._tls else None,

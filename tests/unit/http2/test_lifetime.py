@@ -258,6 +258,31 @@ def test_a_connection_that_has_ended_waits_for_its_client_and_not_for_ever() -> 
     assert stand.transport.aborted
 
 
+def test_nothing_is_written_after_the_last_word() -> None:
+    stand = Stand(Http2Config(stream_window=65536, connection_window=65536), consumes=False)
+    held = stand.open(1)
+    stand.send(*[frame(DATA, 0, 1, bytes(16000))] * 4, frame(DATA, 0, 0))
+    stand.loop.turn()
+    held.stream.consumed(65536)
+    held.stream.send_block(HEAD)
+    stand.loop.advance(1.0)
+    assert goaways(stand.frames())[0][1] == Code.PROTOCOL_ERROR
+    assert held.lost_with == Code.CANCEL
+
+
+def test_what_is_due_when_the_last_stream_ends_is_written_before_the_end() -> None:
+    stand = Stand(Http2Config(stream_window=65536, connection_window=65536), consumes=False)
+    held = stand.open(1)
+    stand.connection.leave(30.0)
+    (payload,) = pings(stand.frames())
+    stand.send(frame(PING, ACK, 0, payload))
+    stand.frames()
+    held.consumes = True
+    stand.send(*[frame(DATA, 0, 1, bytes(16000))] * 3, frame(RST_STREAM, 0, 1, bytes(4)), frame(SETTINGS))
+    stand.loop.turn()
+    assert stand.transport.half_closed
+
+
 def test_a_lost_connection_loses_its_streams() -> None:
     stand = Stand()
     waiting, sending, done = stand.open(1), stand.open(3, end=True), stand.open(5, end=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -200,6 +201,13 @@ async def test_connections_are_counted(limit: str) -> None:
         await until(lambda: listener.open_connections == 0)
         async with raw_socket(listener.port):
             await until(lambda: listener.open_connections == 1)
+
+
+async def test_it_listens_on_a_socket_that_is_given() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        async with echo(sock=bound) as listener, httpx.AsyncClient(http1=False, http2=True) as client:
+            assert listener.port == bound.getsockname()[1]
+            assert (await client.post(f"http://127.0.0.1:{listener.port}/x", content=b"x")).content == b"x"
 
 
 async def test_a_port_that_is_taken(listener: EchoListener) -> None:

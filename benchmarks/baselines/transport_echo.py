@@ -1,4 +1,4 @@
-"""A bare HTTP/2 echo on the server's own transport and uvloop: a ceiling for gRPC in Python, not a design."""
+"""An echo on the server's own HTTP/2 transport and uvloop, with all its limits: what gRPC is built on."""
 
 import asyncio
 import signal
@@ -38,7 +38,7 @@ async def main() -> None:
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     async with Listener(Echo, Http2Config(), "127.0.0.1", 0) as listener:
-        print("http2", listener.port, flush=True)
+        print("grpc", listener.port, flush=True)
         await stopping.wait()
 
 
