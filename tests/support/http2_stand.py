@@ -187,14 +187,15 @@ class Stand:
         greets: bool = True,
         consumes: bool = True,
         is_one_too_many: bool = False,
+        handler: "Callable[[Stream], Held] | None" = None,
     ) -> None:
         """`greets`: preface and settings are exchanged. `consumes`: handlers give windows back at once."""
         self.is_one_too_many = is_one_too_many
+        self._make_handler = handler or (lambda stream: Held(stream, consumes=consumes))
         self.config = config or Http2Config()
         self.loop = HandTurnedLoop()
         self.transport = MemoryTransport()
         self.handlers: list[Held] = []
-        self.consumes = consumes
         self.lost = False
         self.encoder = Encoder()
         self._decoder = Decoder()
@@ -207,7 +208,7 @@ class Stand:
             self.frames()
 
     def _handler(self, stream: Stream) -> Held:
-        self.handlers.append(Held(stream, consumes=self.consumes))
+        self.handlers.append(self._make_handler(stream))
         return self.handlers[-1]
 
     # What the client does.

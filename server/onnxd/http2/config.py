@@ -32,8 +32,8 @@ class Http2Config:
     max_frame: Annotated[Bytes, Ge(DEFAULT_FRAME), Le(LARGEST_FRAME)] = 256 * 2**10
     """The largest payload of a frame received. Data is handed on as it comes, so this costs no memory."""
     handshake_timeout: Seconds = 10.0
-    """From the connection to the client's first SETTINGS; TLS has as long before. And from the first frame of
-    a head that is sent in several to its last."""
+    """From the connection to the client's first SETTINGS; TLS has as long before. And from the first
+    octet of a frame, or the first frame of a head, to its last. Data is handed on as it comes."""
     write_timeout: Seconds = 60.0
     """How long a client may take nothing of what waits for it: of the socket's buffer (the connection ends),
     or of a stream by its window (the stream ends)."""

@@ -97,6 +97,7 @@ class Connection(asyncio.BufferedProtocol):
         self._kept = b""
         """What has come of a frame, or of the preface, that is not whole."""
         self._reader = FrameReader(shared.config.max_frame, shared.max_block)
+        self._kept_since_s = 0.0
         self._read_s = 0.0
         self._greeted = False
         self._last_said = False
@@ -160,6 +161,8 @@ class Connection(asyncio.BufferedProtocol):
         except ConnectionFault as fault:
             self._end(fault.code, fault.text)
             return
+        if used or not self._kept:
+            self._kept_since_s = self._read_s
         self._kept = b"" if used == len(view) else bytes(view[used:])
         outbox.flush()
         if outbox.paused and outbox.unread_frames > _UNREAD_FRAMES + 2 * self._config.max_concurrent_streams:
@@ -284,7 +287,7 @@ class Connection(asyncio.BufferedProtocol):
         seen = Seen(
             read_s=self._read_s,
             greeted=self._greeted,
-            head_since_s=self._incoming.head_since_s,
+            unfinished_since_s=self._kept_since_s if self._kept else self._incoming.head_since_s,
             waiting_bytes=self._transport.get_write_buffer_size(),
             handed_bytes=self._outbox.handed_bytes,
             streams=len(self._incoming.table.open),
@@ -297,7 +300,7 @@ class Connection(asyncio.BufferedProtocol):
         elif due is Due.LEAVE_NOW:
             self._say_last()
         elif due is Due.CALM:
-            self._end(ErrorCode.ENHANCE_YOUR_CALM, "a head that does not end")
+            self._end(ErrorCode.ENHANCE_YOUR_CALM, "a head or a frame that does not end")
         elif due is Due.END:
             self.abort()
         if due is not Due.END and self._phase is Phase.OPEN:

@@ -18,7 +18,7 @@ class Due(Enum):
     LEAVE_NOW = auto()
     """It had time to read that: name the last stream."""
     CALM = auto()
-    """A head that does not end."""
+    """A frame or a head that does not end."""
     END = auto()
     """Cut the connection: nobody is there, reads, or goes."""
 
@@ -31,8 +31,8 @@ class Seen:
     """When anything was last read."""
     greeted: bool
     """Whether the client's settings have come."""
-    head_since_s: float | None
-    """Since when a head has no end."""
+    unfinished_since_s: float | None
+    """Since when a frame or a head has no end."""
     waiting_bytes: int
     """In the transport's buffer."""
     handed_bytes: int
@@ -80,7 +80,8 @@ class Watch:
             return Due.END
         if not seen.greeted:
             return Due.END if now_s - self._began_s >= config.handshake_timeout else Due.NOTHING
-        if seen.head_since_s is not None and now_s - seen.head_since_s >= config.handshake_timeout:
+        since_s = seen.unfinished_since_s
+        if since_s is not None and now_s - since_s >= config.handshake_timeout:
             return Due.CALM
         if self._left_s is not None:
             if now_s - self._left_s >= self._grace_s:

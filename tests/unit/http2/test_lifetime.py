@@ -89,6 +89,26 @@ def test_a_head_without_an_end_is_not_waited_for() -> None:
     assert stand.verdict() == ("connection", Code.ENHANCE_YOUR_CALM)
 
 
+@pytest.mark.parametrize("size", [3, 20], ids=["of its head", "of its payload"])
+def test_a_frame_of_which_a_part_is_missing_is_not_waited_for(size: int) -> None:
+    stand = Stand()
+    stand.send(stand.head(1)[:size])
+    for _ in range(3):
+        stand.loop.advance(4.0)
+        stand.send(b"\x80" if size == 20 else b"")
+    stand.loop.advance(3.0)
+    assert stand.verdict() == ("connection", Code.ENHANCE_YOUR_CALM)
+
+
+def test_a_busy_connection_that_is_always_within_a_frame_is_left_alone() -> None:
+    stand = Stand()
+    data = b"".join(stand.head(stream, end=True) for stream in range(1, 41, 2))
+    for at in range(0, len(data), 20):
+        stand.send(data[at : at + 20])
+        stand.loop.advance(5.0)
+    assert len(stand.handlers) == 20
+
+
 # Silence.
 
 

@@ -4,7 +4,8 @@ import asyncio
 import shutil
 import socket
 import ssl
-from collections.abc import AsyncIterator
+import struct
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,24 @@ import grpc.aio
 import httpx
 import pytest
 import trustme
+import uvloop
 from grpclib.client import Channel
 from grpclib.const import Cardinality
 from grpclib.encoding.base import CodecBase
 
 from onnxd.http2.config import Http2Config
+from onnxd.http2.head_block import encode_block
 from tests.support.http2_echo import EchoListener, echo
-from tests.support.raw_http2 import raw_socket
+from tests.support.http2_stand import REQUEST
+from tests.support.raw_http2 import (
+    END_HEADERS,
+    HEADERS,
+    PREFACE,
+    SETTINGS,
+    WINDOW_UPDATE,
+    frame,
+    raw_socket,
+)
 from tests.support.until import until
 
 BODY = bytes(range(256)) * 2000
@@ -203,6 +215,23 @@ async def test_connections_are_counted(limit: str) -> None:
             await until(lambda: listener.open_connections == 1)
 
 
+async def test_a_reader_that_reads_nothing_is_cut() -> None:
+    large = struct.pack(">HI", 4, 2**30)
+    async with (
+        echo(Http2Config(write_timeout=0.1)) as listener,
+        raw_socket(listener.port) as (reader, writer),
+    ):
+        window = frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 2**30))
+        request = frame(HEADERS, END_HEADERS, 1, encode_block(REQUEST))
+        writer.write(PREFACE + frame(SETTINGS, 0, 0, large) + window + request)
+        await reader.readexactly(9)
+        reader._transport.pause_reading()  # type: ignore[attr-defined]  # StreamReader has no word for it
+        await until(lambda: bool(listener.streams))
+        listener.streams[0].stream.send_data([bytes(2**26)])
+        await until(lambda: not listener.open_connections)
+        assert listener.streams[0].lost_with is not None
+
+
 async def test_it_listens_on_a_socket_that_is_given() -> None:
     with socket.create_server(("127.0.0.1", 0)) as bound:
         async with echo(sock=bound) as listener, httpx.AsyncClient(http1=False, http2=True) as client:
@@ -214,3 +243,20 @@ async def test_a_port_that_is_taken(listener: EchoListener) -> None:
     second = EchoListener(lambda stream: listener.streams[0], Http2Config(), "127.0.0.1", listener.port)
     with pytest.raises(OSError, match="in use"):
         await second.__aenter__()
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        test_a_reader_that_reads_nothing_is_cut,
+        test_it_listens_on_a_socket_that_is_given,
+        test_httpx_over_tls_with_a_certificate,
+        test_a_tls_client_that_does_not_ask_for_http_2,
+    ],
+)
+def test_all_that_on_the_servers_own_loop(
+    scenario: Callable[..., Coroutine[Any, Any, None]], authority: trustme.CA
+) -> None:
+    """Its transports differ from asyncio's."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(scenario(authority) if "tls" in scenario.__name__ else scenario())
