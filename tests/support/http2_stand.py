@@ -89,6 +89,7 @@ class MemoryTransport:
         self.unsent = 0
         self.takes = True
         self.aborted = False
+        self.closed = False
         self.half_closed = False
         self.protocol: Connection
         self._high = 65536
@@ -116,6 +117,10 @@ class MemoryTransport:
 
     def write_eof(self) -> None:
         self.half_closed = True
+
+    def close(self) -> None:
+        self.closed = True
+        self.protocol.connection_lost(None)
 
     def abort(self) -> None:
         self.aborted = True

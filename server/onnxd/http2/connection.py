@@ -101,6 +101,8 @@ class Connection(asyncio.BufferedProtocol):
         self._read_s = 0.0
         self._greeted = False
         self._last_said = False
+        self._is_taken = False
+        """Whether the socket has been seen to have taken all, after the last word."""
         self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport
         self._outbox: Outbox
@@ -169,6 +171,8 @@ class Connection(asyncio.BufferedProtocol):
             self.abort()
 
     def eof_received(self) -> bool:
+        # The transport closes itself now, and says so when what it has is sent; more it would not take.
+        self._outbox.close()
         return False
 
     def pause_writing(self) -> None:
@@ -251,11 +255,23 @@ class Connection(asyncio.BufferedProtocol):
         self._kept = b""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_later(self._config.linger_timeout, self.abort)
         self._outbox.flush()
         self._outbox.close()
         if self._transport.can_write_eof():
             self._transport.write_eof()
+        self._is_taken = not self._transport.get_write_buffer_size()
+        self._timer = self._loop.call_later(self._config.linger_timeout, self._linger)
+
+    def _linger(self) -> None:
+        """Close once all was taken and the client has had a moment for it; cut it when it takes nothing."""
+        waiting_bytes = self._transport.get_write_buffer_size()
+        if self._watch.is_stalled(self._loop.time(), waiting_bytes, self._outbox.handed_bytes):
+            self.abort()
+        elif waiting_bytes or not self._is_taken:
+            self._is_taken = not waiting_bytes
+            self._timer = self._loop.call_later(self._config.linger_timeout, self._linger)
+        else:
+            self._transport.close()
 
     def _preface_received(self, view: memoryview) -> bool:
         """Whether the preface is whole."""

@@ -76,7 +76,7 @@ class Watch:
     def look(self, now_s: float, seen: Seen) -> Due:
         """What is due first."""
         config = self._config
-        if self._is_stalled(now_s, seen):
+        if self.is_stalled(now_s, seen.waiting_bytes, seen.handed_bytes):
             return Due.END
         if not seen.greeted:
             return Due.END if now_s - self._began_s >= config.handshake_timeout else Due.NOTHING
@@ -92,9 +92,10 @@ class Watch:
             return Due.LEAVE
         return self._probe(now_s, seen)
 
-    def _is_stalled(self, now_s: float, seen: Seen) -> bool:
-        taken = seen.handed_bytes - seen.waiting_bytes
-        if not seen.waiting_bytes or taken != self._taken_bytes:
+    def is_stalled(self, now_s: float, waiting_bytes: int, handed_bytes: int) -> bool:
+        """Whether the socket has taken nothing of what waits for it, for too long."""
+        taken = handed_bytes - waiting_bytes
+        if not waiting_bytes or taken != self._taken_bytes:
             self._taken_bytes = taken
             self._taken_s = now_s
             return False

@@ -274,7 +274,38 @@ def test_a_connection_that_has_ended_waits_for_its_client_and_not_for_ever() -> 
     assert stand.transport.half_closed
     stand.send(b"this is read and dropped")
     assert not stand.lost
-    stand.loop.advance(4.0)
+    stand.loop.advance(5.0)
+    assert stand.transport.closed
+
+
+def leave_with_an_answer(size: int) -> Stand:
+    """A connection that ends with an answer of which the socket has taken nothing yet."""
+    stand = Stand()
+    held = stand.open(1, end=True)
+    stand.connection.leave(30.0)
+    (payload,) = pings(stand.frames())
+    stand.send(frame(PING, ACK, 0, payload))
+    stand.transport.takes = False
+    answer(held, size)
+    stand.loop.turn()
+    assert stand.transport.half_closed
+    return stand
+
+
+def test_the_last_answer_may_be_taken_slowly() -> None:
+    stand = leave_with_an_answer(50_000)
+    while stand.transport.unsent > 0:
+        stand.loop.advance(30.0)
+        assert not stand.lost
+        stand.transport.unsent = max(0, stand.transport.unsent - 10_000)
+    stand.loop.advance(5.0)
+    assert stand.transport.closed
+    assert not stand.transport.aborted
+
+
+def test_the_last_answer_is_not_kept_for_a_reader_that_reads_nothing() -> None:
+    stand = leave_with_an_answer(50_000)
+    stand.loop.advance(70.0)
     assert stand.transport.aborted
 
 
