@@ -76,7 +76,7 @@ def _check_special(name: bytes, value: bytes, length: int, pseudo: dict[bytes, b
             raise Malformed("content-length is no number, or two")
         return int(value)
     elif name == b"host":
-        if pseudo.get(b":authority", value) != value:
+        if pseudo.get(b":authority", value).lower() != value.lower():
             raise Malformed("host is not :authority")
     else:
         raise Malformed(f"{name.decode()} means nothing in HTTP/2")

@@ -38,12 +38,7 @@ class HeadDecoder:
         known = self._heads.get(block)
         if known is not None:
             return known
-        before = self._reader.table_state
-        headers = self._reader.read(block)
-        after = self._reader.table_state
-        unchanged = before[0] is after[0] and before[1:] == after[1:]
-        if not unchanged:
-            self._heads.clear()
+        headers, unchanged = self._read(block)
         length = check_request(headers)
         fitting = self._cut(headers)
         head = RequestHead(fitting, length, truncated=len(fitting) < len(headers))
@@ -63,8 +58,17 @@ class HeadDecoder:
 
     def skip(self, block: bytes) -> list[Header]:
         """Decode for the table's sake. Raises ConnectionFault."""
-        self._heads.clear()
-        return self._reader.read(block)
+        return self._read(block)[0]
+
+    def _read(self, block: bytes) -> tuple[list[Header], bool]:
+        """The list, and whether the table is as it was; if not, what is remembered is forgotten."""
+        before = self._reader.table_state
+        headers = self._reader.read(block)
+        after = self._reader.table_state
+        unchanged = before[0] is after[0] and before[1:] == after[1:]
+        if not unchanged:
+            self._heads.clear()
+        return headers, unchanged
 
     def _cut(self, headers: list[Header]) -> list[Header]:
         left = self._max_list

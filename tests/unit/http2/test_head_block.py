@@ -85,6 +85,18 @@ def test_a_head_is_forgotten_when_the_table_changes() -> None:
         decoder.head(block)
 
 
+def test_trailers_and_refused_heads_change_the_table_and_else_nothing() -> None:
+    encoder, decoder = hpack.Encoder(), HeadDecoder(2**14)
+    encoder.encode(REQUEST)
+    decoder.skip(hpack.Encoder().encode(REQUEST))
+    known = decoder.head(encoder.encode(REQUEST))
+    literal = encode_block([(b"x-sum", b"3")])
+    assert decoder.trailers(literal) == decoder.skip(literal) == [(b"x-sum", b"3")]
+    assert decoder.head(encoder.encode(REQUEST)) is known
+    decoder.trailers(encoder.encode([(b"x-sum", b"3")]))
+    assert decoder.head(encoder.encode(REQUEST)) is not known
+
+
 def test_sensitive_fields_are_not_confused() -> None:
     encoder, decoder = hpack.Encoder(), HeadDecoder(2**14)
     for secret in (b"one", b"two", b"one"):

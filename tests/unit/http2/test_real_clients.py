@@ -66,6 +66,17 @@ async def test_nghttp2_with_many_streams(listener: EchoListener, tmp_path: Path,
     assert f"({100 * len(BODY)}) data" in out
 
 
+async def test_nghttp2_with_padding_and_continuations(listener: EchoListener, tmp_path: Path) -> None:
+    body = tmp_path / "body"
+    body.write_bytes(BODY)
+    out = await output_of(
+        "nghttp", "-nv", "-b", "200", "--continuation", "-m", "3", "-d", str(body),
+        f"http://127.0.0.1:{listener.port}/x",
+    )  # fmt: skip
+    assert out.count("grpc-status: 0") == 3
+    assert "RST_STREAM" not in out
+
+
 async def test_curl_sends_and_gets_the_same(listener: EchoListener, tmp_path: Path) -> None:
     sent, got = tmp_path / "sent", tmp_path / "got"
     sent.write_bytes(BODY)

@@ -283,6 +283,8 @@ ALLOWED: Final[dict[str, tuple[Callable[[Stand], None], Callable[[Stand], bytes]
     "§6.9.1 a window of 2^31-1": (nothing, lambda _: frame(WINDOW_UPDATE, 0, 0, word(2**31 - 65536))),
     "§8.2.2 te: trailers": (nothing, lambda stand: request(stand, (b"te", b"trailers"))),
     "§8.3.1 host that is :authority": (nothing, lambda stand: request(stand, (b"host", b"test"))),
+    "§8.3.1 host that is :authority in capitals": (
+        nothing, lambda stand: request(stand, (b"host", b"TEST"))),
     "§8.3.1 OPTIONS of *": (
         nothing,
         lambda stand: bare_request(
