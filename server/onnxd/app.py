@@ -121,7 +121,11 @@ async def open_server(
     inference = InferenceService(
         catalog, settings.inference, shared_memory, strict_readiness=settings.strict_readiness
     )
-    metrics = Metrics(lambda: observe(release, inference, lifecycle, memory, refusals))
+
+    def seen() -> Observation:
+        return observe(release, inference, lifecycle, memory, refusals)
+
+    metrics = Metrics(seen)
     grpc = await resources.enter_async_context(
         GrpcFrontend(
             settings.grpc,
@@ -152,6 +156,7 @@ async def open_server(
             tls=tls,
             metrics=metrics if settings.metrics.enabled else None,
             placements=PlacementReports(trials),
+            observe=seen,
         )
     )
     scrapes: MetricsListener | None = None

@@ -304,6 +304,7 @@ class Loader:
                 resources=resources.pop_all(),
                 instances=instances,
                 stated=settings.loaded.stated,
+                loaded=settings.loaded,
                 front=front,
                 tried=examined.request,
                 deaths=deaths.counts if isolation else None,
