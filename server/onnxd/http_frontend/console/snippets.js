@@ -1,6 +1,6 @@
-// The same call for a terminal and for Python. Long data is left to the reader's file.
+// The same call for a terminal and for Python. Long data is left to a file, which can be saved.
 
-const SHORT = 400;
+export const SHORT = 4000;
 
 export function snippets(model, body, document) {
   const host = location.host;

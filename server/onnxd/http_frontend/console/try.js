@@ -4,7 +4,7 @@ import { get, infer } from "/console/api.js";
 import { element, facts, tell } from "/console/dom.js";
 import { seconds } from "/console/figures.js";
 import { Picture, pictureOf } from "/console/picture.js";
-import { snippets } from "/console/snippets.js";
+import { SHORT, snippets } from "/console/snippets.js";
 import { infer as shapeFor, isText, parse, readNpy, write } from "/console/tensors.js";
 
 const MOST_SHOWN = 64;
@@ -87,7 +87,10 @@ export class TryIt {
 
   explain(body, document) {
     const called = snippets(this.name, body, { inputs: document.inputs });
-    this.calls.replaceChildren(element("h2", {}, "The same call"), ...called.map(([name, text]) =>
+    const file = body.length <= SHORT ? null : element("p", {}, element("a", {
+      download: "request.json", href: URL.createObjectURL(new Blob([body], { type: "application/json" })),
+    }, "Save the request as request.json"));
+    this.calls.replaceChildren(element("h2", {}, "The same call"), ...(file ? [file] : []), ...called.map(([name, text]) =>
       element("details", {}, element("summary", {}, name), element("pre", { tabindex: "0", "aria-label": name }, text),
         element("button", { type: "button", onclick: () => navigator.clipboard.writeText(text).then(() => tell(`${name}: copied`, true)) }, `Copy ${name}`))));
   }
