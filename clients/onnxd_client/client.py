@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -14,7 +15,7 @@ from onnxd_client.errors import InvalidRequest
 from onnxd_client.grpc_codec import GrpcCodec, infer_request, is_empty, stream_result
 from onnxd_client.http_codec import HttpCodec
 from onnxd_client.inputs import Inputs
-from onnxd_client.moments import Moment, moments
+from onnxd_client.moments import EVENTS_PATH, Moment, MomentReader
 from onnxd_client.plan import Plan, run
 from onnxd_client.results import Document, IndexEntry, InferResult, ModelMetadata, ServerMetadata
 from onnxd_client.retry import RetryPolicy
@@ -194,7 +195,9 @@ class Client:
         if not isinstance(self._transport, HttpTransport):
             raise InvalidRequest("the server's moments are told over HTTP only: use an http:// address")
         context = self._session.context(None, None)
-        yield from moments(self._transport.lines("/v2/events", context.headers))
+        reader = MomentReader()
+        with closing(self._transport.lines(EVENTS_PATH, context.headers)) as lines:
+            yield from filter(None, map(reader.read, lines))
 
     def _probe(self, exchange: Exchange[Any, Any, bool]) -> bool:
         return self._run(self._session.probe(exchange, self._session.context(None, None)))

@@ -1,13 +1,15 @@
 """What a server is doing at one moment, as its stream of events tells it."""
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from onnxd_client.errors import ServerFault
 from onnxd_client.results import Document
+
+EVENTS_PATH: Final = "/v2/events"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +26,25 @@ class Moment:
         return models
 
 
-def moments(lines: Iterable[str]) -> Generator[Moment, None, None]:
-    """The moments in a stream of server-sent events. Raises ServerFault for lines that are none."""
-    kind, bounds = "", {}
-    for line in lines:
+class MomentReader:
+    """Reads a stream of server-sent events, line by line."""
+
+    def __init__(self) -> None:
+        self._kind = ""
+        self._bounds: Mapping[str, Sequence[float]] = {}
+
+    def read(self, line: str) -> Moment | None:
+        """The moment that this line completes. Raises ServerFault for an event that is not JSON."""
         name, _, text = line.partition(": ")
         if name == "event":
-            kind = text
+            self._kind = text
         elif name == "data":
             try:
                 document = orjson.loads(text)
             except orjson.JSONDecodeError as error:
                 raise ServerFault(f"the events have a line that is not JSON: {text[:80]!r}") from error
-            if kind == "bounds":
-                bounds = document
-            elif kind == "moment":
-                yield Moment(document, bounds)
+            if self._kind == "moment":
+                return Moment(document, self._bounds)
+            if self._kind == "bounds":
+                self._bounds = document
+        return None

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 import numpy as np
 import pytest
@@ -49,6 +50,12 @@ async def test_the_sdk_tells_moments_until_one_has_seen_enough(server: RunningSe
             return moment.bounds["rows"][0], sorted(model["name"] for model in moment.models)
 
     assert await asyncio.to_thread(watched) == (1, ["broken", "one"])
+
+
+async def test_the_asynchronous_sdk_tells_them_too(server: RunningServer) -> None:
+    async with AsyncClient(server.http) as client, aclosing(client.watch()) as moments:
+        moment = await anext(moments)
+    assert sorted(model["name"] for model in moment.models) == ["broken", "one"]
 
 
 async def test_the_sdk_says_when_nobody_is_there() -> None:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Generator, Mapping
-from typing import Final
 
 import httpx
 
@@ -11,8 +10,6 @@ from onnxd_client.errors import DeadlineExceeded
 from onnxd_client.http_codec import HttpReply, HttpRequest, refusal
 from onnxd_client.plan import Attempt
 from onnxd_client.transport import http_setup
-
-_LINE_TIMEOUT: Final = 15.0  # seconds; events come every second
 
 
 class HttpTransport:
@@ -59,7 +56,7 @@ class HttpTransport:
         path = self._address.path + path
         try:
             with self._client.stream(
-                "GET", path, headers=dict(headers), timeout=http_setup.timeouts(_LINE_TIMEOUT)
+                "GET", path, headers=dict(headers), timeout=http_setup.timeouts(http_setup.LINE_TIMEOUT)
             ) as response:
                 if response.status_code != httpx.codes.OK:
                     raise refusal(http_setup.reply(response, response.read()), time.time())

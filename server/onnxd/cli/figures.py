@@ -75,8 +75,9 @@ def _grown(before: Model | None, after: Model, key: str) -> int:
 
 
 def _failures(before: Model | None, after: Model) -> int:
-    old = sum(before.get("failed", {}).values()) if before is not None else 0
-    return max(sum(after["failed"].values()) - old, 0)
+    old: int = sum(before.get("failed", {}).values()) if before is not None else 0
+    new: int = sum(after["failed"].values())
+    return max(new - old, 0)
 
 
 def _counts(before: Model | None, after: Model, key: str) -> list[int]:

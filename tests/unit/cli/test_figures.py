@@ -7,7 +7,7 @@ import pytest
 from onnxd.cli.figures import activities, quantile
 from onnxd_client import Moment
 
-BOUNDS = {"seconds": [0.001, 0.01, 0.1], "rows": [1, 2]}
+BOUNDS: dict[str, list[float]] = {"seconds": [0.001, 0.01, 0.1], "rows": [1, 2]}
 
 
 def moment(time_s: float, *models: dict[str, Any]) -> Moment:
