@@ -9,7 +9,7 @@ Nothing below knows the settings as a whole; each part is given its own.
 import asyncio
 import platform
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Final
 
@@ -42,11 +42,14 @@ from onnxd.shared_memory.service import SharedMemory
 from onnxd.telemetry.audit import open_audit
 from onnxd.telemetry.log_settings import LogSettings
 from onnxd.telemetry.logs import log_settings
+from onnxd.telemetry.loop_lag import LoopLag
 from onnxd.telemetry.metrics import Metrics
 from onnxd.telemetry.observation import Observation
+from onnxd.telemetry.recent import Recent
 from onnxd.telemetry.refusals import Refusals
 from onnxd.telemetry.run_time_settings import RunTimeSettings
 from onnxd.telemetry.setup import open_tracing
+from onnxd.telemetry.span_counts import SpanCounts
 
 SERVER_NAME: Final = "onnxd"
 
@@ -79,12 +82,16 @@ async def open_server(
     """
     release = version("onnxd")
     resources.enter_context(open_audit(settings.audit))
-    tracing = await resources.enter_async_context(open_tracing(settings.tracing, release))
+    catalog = Catalog()
+    recent = Recent(settings.recent, catalog.knows)
+    spans = SpanCounts()
+    tracing = await resources.enter_async_context(
+        open_tracing(settings.tracing, release, recent=recent, counts=spans)
+    )
     state_dir = settings.state_dir or default_state_dir()
     store = resources.enter_context(SnapshotStore(state_dir))
     trials = await resources.enter_async_context(TrialRoom(settings.trial))
     processes = await resources.enter_async_context(ProcessRoom(settings.isolation))
-    catalog = Catalog()
     threads = ThreadBudget(settings.threads.budget or cpu_budget(), settings.threads.sharing)
     memory = MemoryLedger(settings.memory.budget_bytes())
     lifecycle = await resources.enter_async_context(
@@ -121,9 +128,17 @@ async def open_server(
     inference = InferenceService(
         catalog, settings.inference, shared_memory, strict_readiness=settings.strict_readiness
     )
+    lag = await resources.enter_async_context(LoopLag())
 
     def seen() -> Observation:
-        return observe(release, inference, lifecycle, memory, refusals)
+        by_parts = observe(release, inference, lifecycle, memory, refusals)
+        return replace(
+            by_parts,
+            loop_lag_s=lag.worst_s,
+            threads={"budget": threads.budget, "claimed": sum(threads.shares.values())},
+            spans=spans.snapshot(),
+            exemplars=tracing.exemplars.snapshot((each.model, each.version) for each in by_parts.versions),
+        )
 
     metrics = Metrics(seen)
     grpc = await resources.enter_async_context(

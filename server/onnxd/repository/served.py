@@ -159,6 +159,8 @@ class ServedVersion:
             version=self.spec.version,
             statistics=self.statistics.snapshot(),
             pending=self.batcher.waiting_requests,
+            waiting_rows=self.batcher.waiting_rows,
+            waiting_bytes=self.batcher.waiting_bytes,
             busy=self.batcher.running,
             placements=placements,
             load_s=self.report.load_s,

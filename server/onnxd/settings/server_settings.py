@@ -28,6 +28,7 @@ from onnxd.security.tls import TlsConfig
 from onnxd.shared_memory.config import SharedMemoryConfig
 from onnxd.telemetry.audit import AuditConfig
 from onnxd.telemetry.logs import LogConfig
+from onnxd.telemetry.recent import RecentConfig
 from onnxd.telemetry.setup import TracingConfig
 from onnxd.units import Seconds
 
@@ -100,6 +101,7 @@ class ServerSettings:
     limits: ProtocolLimits = field(default_factory=ProtocolLimits)
     shared_memory: SharedMemoryConfig = field(default_factory=SharedMemoryConfig)
     tracing: TracingConfig = field(default_factory=TracingConfig)
+    recent: RecentConfig = field(default_factory=RecentConfig)
     log: LogConfig = field(default_factory=LogConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
     drain: DrainConfig = field(default_factory=DrainConfig)

@@ -4,6 +4,7 @@ import contextlib
 import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from typing import Final, Literal, TypedDict
 
 import structlog
@@ -16,8 +17,9 @@ Level = Literal["debug", "info", "warning", "error"]
 TimeForm = Literal["default", "ISO8601"]
 
 _OURS: Final = "onnxd"
+_DEFAULT_TIME: Final = "%m%d %H:%M:%S.%f"
 _TIMES: Final[dict[TimeForm, TimeStamper]] = {
-    "default": TimeStamper(fmt="%m%d %H:%M:%S.%f", utc=True),
+    "default": TimeStamper(fmt=_DEFAULT_TIME, utc=True),
     "ISO8601": TimeStamper(fmt="iso", utc=True),
 }
 
@@ -70,6 +72,13 @@ class LogSettings(logging.Filter):
     def stamp(self, logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
         """Write the time into a line. A processor of structlog."""
         return _TIMES[self.view.format](logger, method, event)
+
+    def stamp_of(self, epoch_s: float) -> str:
+        """The same time as `stamp` would write."""
+        time = datetime.fromtimestamp(epoch_s, UTC)
+        if self.view.format == "default":
+            return time.strftime(_DEFAULT_TIME)
+        return time.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
     def update(self, change: LogChange) -> None:
         """Change what is mentioned. Raises NotSupported for another form of time in a log for machines."""

@@ -10,17 +10,21 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import orjson
 import structlog
+from annotated_types import Interval
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from onnxd.telemetry.access_writer import AccessLine, AccessLines, AccessWriter
 from onnxd.telemetry.log_settings import LogSettings
 from onnxd.telemetry.stderr import OncePerInterval, StderrHandler
 
 _STDERR: Final = 2
 _MAX_VALUE_CHARACTERS: Final = 4096
+_MAX_ACCESS_CHARACTERS: Final = 512
+"""Of a value in a line of the access log, of which several are written at once."""
 _MAX_NESTING: Final = 4
 
 
@@ -32,6 +36,8 @@ class LogConfig:
     """Of the server's own lines; at `debug` there is one for each request. Libraries: warnings and up."""
     format: Literal["console", "json"] = "console"
     """console: for people; json: an object a line, for machines."""
+    access: Annotated[float, Interval(ge=0.0, le=1.0)] = 0.0
+    """Share of the requests that succeed which have a line at level info; those that fail always have one."""
 
 
 def log_settings(config: LogConfig) -> LogSettings:
@@ -55,7 +61,8 @@ def logging_to_stderr(
         handler.setFormatter(_formatter(config, settings, coloured=os.isatty(output)))
         handler.addFilter(settings)
         handler.addFilter(OncePerInterval("opentelemetry", 60.0))
-        with _stdlib_logging_to(handler), settings.in_force(), _structlog_to_stdlib():
+        access = AccessWriter(logging.getLogger("onnxd.access"), config.access)
+        with _stdlib_logging_to(handler), settings.in_force(), _structlog_to_stdlib(), access:
             yield handler
 
 
@@ -114,7 +121,9 @@ def _formatter(config: LogConfig, settings: LogSettings, *, coloured: bool) -> l
         renderer = structlog.processors.JSONRenderer(serializer=_to_json)
     else:
         renderer = structlog.dev.ConsoleRenderer(colors=coloured)
-    return structlog.stdlib.ProcessorFormatter(
+    return _Formatter(
+        settings,
+        renderer,
         foreign_pre_chain=_COMMON[1:],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
@@ -124,6 +133,31 @@ def _formatter(config: LogConfig, settings: LogSettings, *, coloured: bool) -> l
             renderer,
         ],
     )
+
+
+class _Formatter(structlog.stdlib.ProcessorFormatter):
+    """A line for each record, and one for each request in a record of the access log."""
+
+    def __init__(self, settings: LogSettings, renderer: Processor, **pipeline: Any) -> None:
+        super().__init__(**pipeline)
+        self._settings = settings
+        self._renderer = renderer
+
+    def format(self, record: logging.LogRecord) -> str:
+        if isinstance(record.msg, AccessLines):
+            return "\n".join(self._line(at_s, line) for at_s, line in record.msg)
+        return super().format(record)
+
+    def _line(self, at_s: float, line: AccessLine) -> str:
+        event: EventDict = {
+            name: _escape(value, _MAX_ACCESS_CHARACTERS) if isinstance(value, str) else value
+            for name, value in line.fields().items()
+        }
+        event["event"] = line.operation
+        event["level"] = logging.getLevelName(line.level).lower()
+        event["logger"] = "onnxd.access"
+        event["timestamp"] = self._settings.stamp_of(at_s)
+        return str(self._renderer(None, "", event))
 
 
 def _to_json(event: Mapping[str, Any], **_: object) -> str:
@@ -151,9 +185,9 @@ def _printable(value: object, nesting: int = 0) -> object:
     return _escape(value if isinstance(value, str) else repr(value))
 
 
-def _escape(text: str) -> str:
-    if len(text) > _MAX_VALUE_CHARACTERS:
-        text = f"{text[:_MAX_VALUE_CHARACTERS]}... ({len(text)} characters)"
+def _escape(text: str, most: int = _MAX_VALUE_CHARACTERS) -> str:
+    if len(text) > most:
+        text = f"{text[:most]}... ({len(text)} characters)"
     if text.isprintable():
         return text
     # isprintable also refuses direction marks and lone surrogates; both could mislead a reader.

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Protocol, Self, TypeVar
 
+from onnxd.telemetry.exemplars import OfHistogram, Version, merged
 from onnxd.telemetry.machine import MachineUsage, ProcessUsage
+from onnxd.telemetry.span_counts import SpanCounts
 from onnxd.telemetry.statistics import StatisticsSnapshot
 
 
@@ -57,6 +59,9 @@ class VersionObservation:
     """None = nothing has run yet."""
     restarts: Mapping[str, int] = field(default_factory=dict)
     """Deaths of its processes so far, by kind; empty = it has none of its own."""
+    waiting_rows: int = 0
+    waiting_bytes: int = 0
+    """Payload of the requests that wait in the queue."""
 
     def merged(self, other: Self) -> Self:
         """The same version in two processes."""
@@ -71,6 +76,8 @@ class VersionObservation:
             _added(self.memory, other.memory),
             _both(self.run_times, other.run_times),
             _added(self.restarts, other.restarts),
+            self.waiting_rows + other.waiting_rows,
+            self.waiting_bytes + other.waiting_bytes,
         )
 
 
@@ -94,6 +101,14 @@ class Observation:
     """Of all requests between the decoder and the encoder."""
     memory_returned: int = 0
     """Bytes that unloads have brought back."""
+    loop_lag_s: float = 0.0
+    """How late the event loop was at most, lately."""
+    threads: Mapping[str, int] = field(default_factory=lambda: {"budget": 0, "claimed": 0})
+    """The budget, and what the sessions of loaded models have together."""
+    spans: Mapping[str, int] = field(default_factory=SpanCounts().snapshot)
+    """Of traces, by what became of them."""
+    exemplars: Mapping[Version, Mapping[str, OfHistogram]] = field(default_factory=dict)
+    """Of histograms of versions, by the histograms' names in StatisticsSnapshot."""
 
 
 def merge(left: Observation, right: Observation) -> Observation:
@@ -112,6 +127,10 @@ def merge(left: Observation, right: Observation) -> Observation:
         machine=_both(left.machine, right.machine),
         payload_bytes=left.payload_bytes + right.payload_bytes,
         memory_returned=left.memory_returned + right.memory_returned,
+        loop_lag_s=max(left.loop_lag_s, right.loop_lag_s),
+        threads=_added(left.threads, right.threads),
+        spans=_added(left.spans, right.spans),
+        exemplars=merged(left.exemplars, right.exemplars),
     )
 
 

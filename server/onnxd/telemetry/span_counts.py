@@ -1,0 +1,21 @@
+"""How many spans were sent, and how many were lost."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(slots=True, eq=False)
+class SpanCounts:
+    """Plain numbers: the loop's thread writes `dropped`, the exporter's `sent` and `failed`, both `waiting`,
+    which bounds the queue and so may be off by a few."""
+
+    sent: int = 0
+    failed: int = 0
+    """The collector did not take them."""
+    dropped: int = 0
+    """The queue was full."""
+    waiting: int = 0
+
+    def snapshot(self) -> Mapping[str, int]:
+        """All that has come to an end, by how."""
+        return {"sent": self.sent, "failed": self.failed, "dropped": self.dropped}
