@@ -40,16 +40,17 @@ from onnxd.security.tls import Certificates
 from onnxd.settings.server_settings import ServerSettings
 from onnxd.shared_memory.service import SharedMemory
 from onnxd.telemetry.audit import open_audit
+from onnxd.telemetry.export_counts import ExportCounts, SpanCounts
 from onnxd.telemetry.log_settings import LogSettings
 from onnxd.telemetry.logs import log_settings
 from onnxd.telemetry.loop_lag import LoopLag
+from onnxd.telemetry.metric_export import open_metric_export
 from onnxd.telemetry.metrics import Metrics
 from onnxd.telemetry.observation import Observation
 from onnxd.telemetry.recent import Recent
 from onnxd.telemetry.refusals import Refusals
 from onnxd.telemetry.run_time_settings import RunTimeSettings
 from onnxd.telemetry.setup import open_tracing
-from onnxd.telemetry.span_counts import SpanCounts
 
 SERVER_NAME: Final = "onnxd"
 
@@ -128,6 +129,7 @@ async def open_server(
     inference = InferenceService(
         catalog, settings.inference, shared_memory, strict_readiness=settings.strict_readiness
     )
+    exports = ExportCounts()
     lag = await resources.enter_async_context(LoopLag())
 
     def seen() -> Observation:
@@ -137,10 +139,12 @@ async def open_server(
             loop_lag_s=lag.worst_s,
             threads={"budget": threads.budget, "claimed": sum(threads.shares.values())},
             spans=spans.snapshot(),
+            metric_exports=exports.snapshot(),
             exemplars=tracing.exemplars.snapshot((each.model, each.version) for each in by_parts.versions),
         )
 
     metrics = Metrics(seen)
+    await resources.enter_async_context(open_metric_export(settings.metric_export, metrics, release, exports))
     grpc = await resources.enter_async_context(
         GrpcFrontend(
             settings.grpc,

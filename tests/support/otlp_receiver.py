@@ -48,6 +48,8 @@ class ReceivedSpan:
     """UNSET, OK, ERROR."""
     status_message: str
     trace_state: str
+    links: tuple[tuple[str, str], ...]
+    """Trace and span that it is linked to."""
     resource: Mapping[str, Value]
 
 
@@ -189,6 +191,7 @@ def _received(span: Span, resource: Mapping[str, Value]) -> ReceivedSpan:
         status=Status.StatusCode.Name(span.status.code).removeprefix("STATUS_CODE_"),
         status_message=span.status.message,
         trace_state=span.trace_state,
+        links=tuple((link.trace_id.hex(), link.span_id.hex()) for link in span.links),
         resource=resource,
     )
 

@@ -56,6 +56,7 @@ def routes(
         Route("GET", f"{version}/placement", placement.placement, "stats"),
         Route("GET", f"{model}/batching", statistics.batching, "stats"),
         Route("GET", f"{version}/batching", statistics.batching, "stats"),
+        Route("GET", f"{model}/recent", statistics.recent, "stats"),
         Route("POST", f"{model}/infer", infer.infer, "infer"),
         Route("POST", f"{version}/infer", infer.infer, "infer"),
         Route("POST", f"{model}/generate", generate.generate, "infer"),

@@ -78,7 +78,7 @@ class HttpFrontend:
             metadata=MetadataHandlers(inference, server_name, server_version),
             infer=InferHandlers(inference, tracing, body, large, limits),
             generate=GenerateHandlers(inference, tracing, body, large, limits),
-            statistics=StatisticsHandlers(inference),
+            statistics=StatisticsHandlers(inference, tracing.recent),
             repository=RepositoryHandlers(lifecycle, body, large, limits),
             shared_memory=SharedMemoryHandlers(inference.shared_memory, body, limits),
             simple=SimpleHandlers(inference, tracing, body, large, limits, simple_model),

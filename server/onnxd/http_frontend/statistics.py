@@ -4,20 +4,24 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from onnxd.errors import ModelNotFound
 from onnxd.http_frontend.call import Call
 from onnxd.http_frontend.responses import json_response
 from onnxd.inference import InferenceService
 from onnxd.protocol.batching_document import batching
 from onnxd.protocol.documents import StatisticsRow, statistics
+from onnxd.protocol.recent_document import recent
 from onnxd.repository.batching_report import batching_report
 from onnxd.security.gate import may_see
+from onnxd.telemetry.recent import Recent
 
 
 @dataclass(frozen=True, slots=True)
 class StatisticsHandlers:
-    """The statistics extension: of all models, of one, or of one version; and the batching of one."""
+    """The statistics extension: of all models, of one, or of one version; and more of one model."""
 
     inference: InferenceService
+    kept: Recent
 
     async def statistics(self, call: Call) -> web.Response:
         return json_response(
@@ -32,6 +36,13 @@ class StatisticsHandlers:
                 if may_see(call.caller, "stats", served.spec.name)
             )
         )
+
+    async def recent(self, call: Call) -> web.Response:
+        """The last slow requests and errors. Of a model that there is, whether it serves or not."""
+        kept = self.kept.of(call.model)
+        if kept is None:
+            raise ModelNotFound(f"there is no model '{call.model}'")
+        return json_response(recent(call.model, kept))
 
     async def batching(self, call: Call) -> web.Response:
         return json_response(batching(batching_report(self.inference.served(call.model, call.version))))

@@ -43,7 +43,7 @@ _KINDS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Family:
+class Family:
     """An instrument with what it says now."""
 
     instrument: Instrument[Any]
@@ -56,14 +56,14 @@ class _Family:
 
 def exposition(seen: Observation, *, openmetrics: bool = False) -> bytes:
     """Everything there is to tell. Takes milliseconds where hundreds of versions serve."""
-    families = tuple(_families(seen))
+    everything = tuple(families(seen))
     triton = "".join(
         line
-        for family in families
+        for family in everything
         if family.instrument.triton
         for line in _lines(family, openmetrics=openmetrics)
     )
-    ours = _Families(family for family in families if not family.instrument.triton)
+    ours = _Families(family for family in everything if not family.instrument.triton)
     return triton.encode() + (_openmetrics(ours) if openmetrics else generate_latest(ours))
 
 
@@ -94,14 +94,15 @@ def _weight(text: str) -> float:
 class _Families(Collector):
     """What prometheus_client asks for the values."""
 
-    def __init__(self, families: Iterable[_Family]) -> None:
+    def __init__(self, families: Iterable[Family]) -> None:
         self._families = families
 
     def collect(self) -> Iterator[Metric]:
         return map(_metric, self._families)
 
 
-def _families(seen: Observation) -> Iterator[_Family]:
+def families(seen: Observation) -> Iterator[Family]:
+    """Every instrument with its values, whatever form they are told in."""
     for of_version in VERSION_INSTRUMENTS:
         samples = tuple(
             sample
@@ -113,9 +114,9 @@ def _families(seen: Observation) -> Iterator[_Family]:
             for (model, version), histograms in seen.exemplars.items()
             if of_version.exemplars in histograms
         }
-        yield _Family(of_version, VERSION_LABELS + of_version.labels, samples, exemplars)
+        yield Family(of_version, VERSION_LABELS + of_version.labels, samples, exemplars)
     for of_server in SERVER_INSTRUMENTS:
-        yield _Family(of_server, of_server.labels, tuple(_samples((), of_server.read(seen))))
+        yield Family(of_server, of_server.labels, tuple(_samples((), of_server.read(seen))))
 
 
 def _samples(
@@ -131,7 +132,7 @@ def _samples(
                 yield labels + more, value
 
 
-def _metric(family: _Family) -> Metric:
+def _metric(family: Family) -> Metric:
     instrument = family.instrument
     # Any: each kind of family takes values of its own.
     metric: Any = _KINDS[instrument.kind](instrument.name, instrument.help, labels=family.labels)
@@ -154,7 +155,7 @@ def _exemplar(exemplar: Exemplar, instrument: Instrument[Any]) -> prometheus.Exe
     return prometheus.Exemplar(labels, exemplar.value / instrument.per_unit, round(exemplar.at_s, 3))
 
 
-def _lines(family: _Family, *, openmetrics: bool) -> Iterator[str]:
+def _lines(family: Family, *, openmetrics: bool) -> Iterator[str]:
     instrument = family.instrument
     kind = "unknown" if openmetrics and instrument.kind is Kind.COUNTER else instrument.kind.value
     yield f"# HELP {instrument.name} {instrument.help}\n# TYPE {instrument.name} {kind}\n"

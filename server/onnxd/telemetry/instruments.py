@@ -314,6 +314,13 @@ SERVER_INSTRUMENTS: Final[tuple[Instrument[Observation], ...]] = (
         labels=("result",),
     ),
     Instrument(
+        "onnxd_metric_exports_total", Kind.COUNTER, "exports",
+        "Times that the metrics were sent to the collector, that it did not take them (failed), or that the "
+        "time before was not over (skipped).",
+        lambda seen: _labelled(seen.metric_exports),
+        labels=("result",),
+    ),
+    Instrument(
         "onnxd_build_info", Kind.GAUGE, "",
         "Always 1; the labels say what runs.",
         lambda seen: {tuple(seen.build[part] for part in BUILD_PARTS): 1},

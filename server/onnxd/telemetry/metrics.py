@@ -40,16 +40,14 @@ class Metrics:
         # Whoever leaves does not take it from the others; nor does its thread end any earlier.
         return await asyncio.shield(writing)
 
-    def whole(self, seen: Observation) -> Observation:
-        """With process and machine, which it takes moments to read: for a thread."""
-        return replace(seen, process=read_process(), machine=self._meter.read())
-
     def observe(self) -> Observation:
         """The server now, without process and machine."""
         return self._observe()
 
     def _write(self, seen: Observation, openmetrics: bool) -> bytes:
-        return exposition(self.whole(seen), openmetrics=openmetrics)
+        return exposition(
+            replace(seen, process=read_process(), machine=self._meter.read()), openmetrics=openmetrics
+        )
 
     def _written(self, openmetrics: bool, _: asyncio.Future[bytes]) -> None:
         del self._writing[openmetrics]

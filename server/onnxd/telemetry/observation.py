@@ -9,8 +9,8 @@ from itertools import chain
 from typing import Protocol, Self, TypeVar
 
 from onnxd.telemetry.exemplars import OfHistogram, Version, merged
+from onnxd.telemetry.export_counts import ExportCounts, SpanCounts
 from onnxd.telemetry.machine import MachineUsage, ProcessUsage
-from onnxd.telemetry.span_counts import SpanCounts
 from onnxd.telemetry.statistics import StatisticsSnapshot
 
 
@@ -107,6 +107,8 @@ class Observation:
     """The budget, and what the sessions of loaded models have together."""
     spans: Mapping[str, int] = field(default_factory=SpanCounts().snapshot)
     """Of traces, by what became of them."""
+    metric_exports: Mapping[str, int] = field(default_factory=ExportCounts().snapshot)
+    """Of the metrics themselves, by what became of them."""
     exemplars: Mapping[Version, Mapping[str, OfHistogram]] = field(default_factory=dict)
     """Of histograms of versions, by the histograms' names in StatisticsSnapshot."""
 
@@ -130,6 +132,7 @@ def merge(left: Observation, right: Observation) -> Observation:
         loop_lag_s=max(left.loop_lag_s, right.loop_lag_s),
         threads=_added(left.threads, right.threads),
         spans=_added(left.spans, right.spans),
+        metric_exports=_added(left.metric_exports, right.metric_exports),
         exemplars=merged(left.exemplars, right.exemplars),
     )
 

@@ -1,7 +1,10 @@
 """Where OTLP goes, and the exporters that take it there. Their packages are imported when one is made."""
 
+import asyncio
+import contextlib
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from urllib.parse import urlsplit, urlunsplit
@@ -25,6 +28,8 @@ Headers = dict[
     Annotated[str, StringConstraints(pattern=r"^[ -~]*$")],
 ]
 EXPORT_TIMEOUT_S: Final = 10.0
+_ABORT_SHARE: Final = 0.1
+"""Of the shutdown's time, kept for breaking off an export that does not end."""
 
 
 class TracingUnavailable(Exception):
@@ -143,3 +148,30 @@ def _refuse_redirect(response: "requests.Response", *_: object, **__: object) ->
 
         response.close()
         raise requests.TooManyRedirects("the collector answered with a redirect, which is not followed")
+
+
+async def shut_down(end: Callable[[], None], abort: Callable[[], None], limit_s: float) -> None:
+    """Run the blocking shutdown, and break off the export in progress when the time is up.
+
+    In a daemon thread of its own: the loop's executor would be joined when the loop closes, and a
+    collector that never answers would hold the server's exit for as long as it likes.
+    """
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+
+    def work() -> None:
+        try:
+            end()
+        finally:
+            with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
+                loop.call_soon_threadsafe(done.set)
+
+    threading.Thread(target=work, name="onnxd-otlp-shutdown", daemon=True).start()
+    try:
+        async with asyncio.timeout(limit_s * (1 - _ABORT_SHARE)):
+            await done.wait()
+    except TimeoutError:
+        abort()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s * _ABORT_SHARE):
+                await done.wait()

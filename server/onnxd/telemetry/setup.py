@@ -6,15 +6,14 @@ OpenTelemetry's environment variables the libraries underneath still honour thos
 certificates, and OTEL_SDK_DISABLED (docs/tracing.md).
 """
 
-import asyncio
 import contextlib
-import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Annotated, Final
 
 from pydantic import Field, StringConstraints
 
+from onnxd.telemetry.export_counts import SpanCounts
 from onnxd.telemetry.otlp import (
     EXPORT_TIMEOUT_S,
     Collector,
@@ -23,10 +22,10 @@ from onnxd.telemetry.otlp import (
     Protocol,
     resource_of,
     shown,
+    shut_down,
     switched_off,
 )
 from onnxd.telemetry.recent import Recent
-from onnxd.telemetry.span_counts import SpanCounts
 from onnxd.telemetry.trace_settings import TraceSettings
 from onnxd.telemetry.tracing import Tracing
 
@@ -34,8 +33,6 @@ _QUEUE_SPANS: Final = 8192
 """Spans that wait for the exporter at most; what comes on top is lost."""
 _BATCH_SPANS: Final = 512
 _SCHEDULE_DELAY_MS: Final = 1000
-_ABORT_SHARE: Final = 0.1
-"""Of the shutdown's time, kept for breaking off an export that does not end."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +97,7 @@ async def open_tracing(
         yield tracing
     finally:
         tracing.close()
-        await _shut_down(processor.shutdown, exporter.shutdown, shutdown_s)
+        await shut_down(processor.shutdown, exporter.shutdown, shutdown_s)
 
 
 def describe(config: TracingConfig) -> dict[str, str]:
@@ -114,30 +111,3 @@ def describe(config: TracingConfig) -> dict[str, str]:
         "bsp_schedule_delay": str(_SCHEDULE_DELAY_MS),
         "bsp_max_export_batch_size": str(_BATCH_SPANS),
     }
-
-
-async def _shut_down(shut_down: Callable[[], None], abort: Callable[[], None], limit_s: float) -> None:
-    """Run the blocking shutdown, and break off the export in progress when the time is up.
-
-    In a daemon thread of its own: the loop's executor would be joined when the loop closes, and a
-    collector that never answers would hold the server's exit for as long as it likes.
-    """
-    loop = asyncio.get_running_loop()
-    done = asyncio.Event()
-
-    def work() -> None:
-        try:
-            shut_down()
-        finally:
-            with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
-                loop.call_soon_threadsafe(done.set)
-
-    threading.Thread(target=work, name="onnxd-trace-shutdown", daemon=True).start()
-    try:
-        async with asyncio.timeout(limit_s * (1 - _ABORT_SHARE)):
-            await done.wait()
-    except TimeoutError:
-        abort()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(limit_s * _ABORT_SHARE):
-                await done.wait()

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from onnxd.telemetry.attributes import printable
-from onnxd.telemetry.span_counts import SpanCounts
+from onnxd.telemetry.export_counts import SpanCounts
 from onnxd.telemetry.spans import EndedSpan
 
 _MAX_ATTRIBUTE_CHARACTERS: Final = 1024

@@ -1,4 +1,4 @@
-"""How many spans were sent, and how many were lost."""
+"""How many spans and how many sets of metrics were sent, and how many were lost."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,3 +19,17 @@ class SpanCounts:
     def snapshot(self) -> Mapping[str, int]:
         """All that has come to an end, by how."""
         return {"sent": self.sent, "failed": self.failed, "dropped": self.dropped}
+
+
+@dataclass(slots=True, eq=False)
+class ExportCounts:
+    """How many exports ended in which way. Each number is written by one thread."""
+
+    sent: int = 0
+    failed: int = 0
+    """The collector did not take it."""
+    skipped: int = 0
+    """The one before was not over."""
+
+    def snapshot(self) -> Mapping[str, int]:
+        return {"sent": self.sent, "failed": self.failed, "skipped": self.skipped}
