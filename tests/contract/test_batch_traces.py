@@ -87,11 +87,13 @@ async def test_requests_and_their_batches_are_linked_both_ways(tmp_path: Path) -
 
 async def test_a_batch_has_a_span_when_one_of_its_requests_is_traced(tmp_path: Path) -> None:
     async with GrpcReceiver() as receiver:
-        async with traced_server(tmp_path, receiver, sample_ratio=0.0) as server:
-            async with asyncio.TaskGroup() as callers:
-                for number in range(16):
-                    headers = {"traceparent": f"{CALLER}-01"} if number == 0 else {}
-                    callers.create_task(ask(server, **headers))
+        async with (
+            traced_server(tmp_path, receiver, sample_ratio=0.0) as server,
+            asyncio.TaskGroup() as callers,
+        ):
+            for number in range(16):
+                headers = {"traceparent": f"{CALLER}-01"} if number == 0 else {}
+                callers.create_task(ask(server, **headers))
         (request,) = (span for span in receiver.spans if span.name == "onnxd.infer")
         (batch,) = (span for span in receiver.spans if span.name == "onnxd.batch")
     assert (request.links, batch.links) == ((place(batch),), (place(request),))

@@ -26,6 +26,8 @@ class Exemplar:
     value: int
     """In what the histogram records."""
     trace_id: str
+    span_id: str
+    """Both in hexadecimal digits."""
     at_s: float
     """Seconds of the Unix epoch."""
 
@@ -41,7 +43,7 @@ class Exemplars:
         self._clock_s = clock_s
         self._kept: dict[Version, dict[str, dict[int, Exemplar]]] = {}
 
-    def record(self, timeline: Timeline, trace_id: str) -> None:
+    def record(self, timeline: Timeline, trace_id: str, span_id: str) -> None:
         """A traced request was answered."""
         if not timeline.executions or not timeline.compute_end_ns:
             return
@@ -58,7 +60,7 @@ class Exemplars:
             (BATCH_ROWS, ROWS_BOUNDS, timeline.batch_rows),
         ):
             buckets = histograms.setdefault(name, {})
-            buckets[bisect_left(bounds, value)] = Exemplar(value, trace_id, now_s)
+            buckets[bisect_left(bounds, value)] = Exemplar(value, trace_id, span_id, now_s)
 
     def snapshot(self, serving: Iterable[Version]) -> dict[Version, dict[str, OfHistogram]]:
         """Of the versions that serve; those of others are forgotten."""

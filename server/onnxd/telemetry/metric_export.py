@@ -23,7 +23,7 @@ from onnxd.units import Seconds
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricExporter, MetricsData
 
-_SHUTDOWN_S: Final = 3.0
+_SHUTDOWN_S: Final = 2.0
 
 _log = structlog.get_logger(__name__)
 

@@ -83,6 +83,7 @@ def _histograms(family: Family, started_ns: int, now_ns: int) -> Iterator[Histog
                 {},
                 found.value / instrument.per_unit,
                 round(found.at_s * 1e9),
+                span_id=int(found.span_id, 16),
                 trace_id=int(found.trace_id, 16),
             )
             for found in family.exemplars.get(labels, {}).values()

@@ -212,7 +212,7 @@ class Tracing:
         )
         trace_id = format_trace_id(context.trace_id)
         if error is None:
-            self.exemplars.record(timeline, trace_id)
+            self.exemplars.record(timeline, trace_id, format_span_id(context.span_id))
         return trace_id
 
 
