@@ -1,18 +1,22 @@
 """Traces through the batch, as Jaeger would show them: a real OTLP receiver, a real server, many clients."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import numpy as np
+import pytest
 import tritonclient.grpc.aio as triton
 
+import onnxd.telemetry.setup
 from onnxd.telemetry.recent import RecentConfig
 from onnxd.telemetry.setup import TracingConfig
 from tests.support.graphs import add_one
 from tests.support.otlp_receiver import GrpcReceiver, ReceivedSpan
+from tests.support.scraping import Scrape
 from tests.support.server import RunningServer, publish, running_server
 
 BODY = {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}]}
@@ -140,3 +144,22 @@ async def test_a_client_that_asks_is_told_its_times_and_its_trace(tmp_path: Path
     assert int(told["x-onnxd-compute-us"]) > 0
     assert told["x-request-id"] == "r-1"
     assert request.attributes["onnxd.request.id"] == "r-1"
+
+
+async def test_a_collector_that_never_answers_costs_spans_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnxd.telemetry.setup, "_QUEUE_SPANS", 60)
+    publish(tmp_path / "models", "m", 1, add_one(), "max_batch_size: 8\n")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        tracing = TracingConfig(endpoint=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        async with (
+            running_server(tmp_path / "models", tmp_path / "state", tracing=tracing) as server,
+            aiohttp.ClientSession() as session,
+        ):
+            for _ in range(40):
+                assert await ask(server) == 200
+            async with session.get(server.metrics) as answer:
+                spans = Scrape.of(await answer.text()).counts("onnxd_trace_spans_total", "result")
+    # 40 requests are 200 spans, of which 60 wait.
+    assert spans == {"dropped": 140}

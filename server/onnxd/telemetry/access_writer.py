@@ -51,22 +51,28 @@ class AccessLine(NamedTuple):
             fields["queue_ms"] = _ms(timeline.compute_start_ns - timeline.queue_start_ns)
             if timeline.compute_end_ns:
                 fields["compute_ms"] = _ms(timeline.compute_end_ns - timeline.compute_start_ns)
-        known = {
-            "model": self.model,
-            "version": self.version,
-            "id": self.request_id,
-            "request_id": self.header_id,
-            "principal": self.principal,
-            "peer": self.peer,
-            "trace_id": self.trace_id,
-            "error": self.error,
-        }
-        fields.update({name: value for name, value in known.items() if value not in (None, "")})
+        # Written out: of a server that logs all its requests, each pays for this.
+        if self.model:
+            fields["model"] = self.model
+        if self.version is not None:
+            fields["version"] = self.version
+        if self.request_id:
+            fields["id"] = self.request_id
+        if self.header_id:
+            fields["request_id"] = self.header_id
+        if self.principal:
+            fields["principal"] = self.principal
+        if self.peer:
+            fields["peer"] = self.peer
+        if self.trace_id:
+            fields["trace_id"] = self.trace_id
+        if self.error:
+            fields["error"] = self.error
         return fields
 
 
 def _ms(ns: int) -> float:
-    return round(ns / 1e6, 3)
+    return (ns + 500) // 1000 / 1000
 
 
 class AccessLines(Sequence[tuple[float, AccessLine]]):

@@ -20,6 +20,7 @@ INSTANCE: Final = "onnxd.instance"
 RERUN: Final = "onnxd.batch.rerun"
 ELEMENTS: Final = "onnxd.batch.elements"
 PADDING: Final = "onnxd.batch.padding_elements"
+_MAX_CHARACTERS: Final = 1024
 PRINCIPAL: Final = "enduser.id"
 ERROR_TYPE: Final = "error.type"
 
@@ -101,11 +102,13 @@ def execution_attributes(execution: Execution) -> dict[str, AttributeValue]:
 
 
 def printable(value: AttributeValue) -> AttributeValue:
-    """The value with lone surrogates escaped.
+    """The value, bounded, with lone surrogates escaped.
 
     Header bytes that are not UTF-8 arrive as surrogates; protobuf refuses them, and one such attribute
     would cost the whole batch of spans that it is exported with.
     """
-    if isinstance(value, str) and not value.isascii():
-        return value.encode("utf-8", "backslashreplace").decode("utf-8")
-    return value
+    if not isinstance(value, str):
+        return value
+    if len(value) > _MAX_CHARACTERS:
+        value = value[:_MAX_CHARACTERS]
+    return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode("utf-8")

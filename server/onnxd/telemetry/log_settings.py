@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final, Literal, TypedDict
 
 import structlog
@@ -49,6 +50,11 @@ class LogChange(TypedDict, total=False):
     format: TimeForm
 
 
+@lru_cache(maxsize=4)
+def _iso_second(epoch_s: int) -> str:
+    return datetime.fromtimestamp(epoch_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
 class LogSettings(logging.Filter):
     """The filter of the server's log handler, and the levels of the loggers that go with it."""
 
@@ -75,10 +81,10 @@ class LogSettings(logging.Filter):
 
     def stamp_of(self, epoch_s: float) -> str:
         """The same time as `stamp` would write."""
-        time = datetime.fromtimestamp(epoch_s, UTC)
         if self.view.format == "default":
-            return time.strftime(_DEFAULT_TIME)
-        return time.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+            return datetime.fromtimestamp(epoch_s, UTC).strftime(_DEFAULT_TIME)
+        second = int(epoch_s)
+        return f"{_iso_second(second)}.{int((epoch_s - second) * 1e6):06d}Z"
 
     def update(self, change: LogChange) -> None:
         """Change what is mentioned. Raises NotSupported for another form of time in a log for machines."""

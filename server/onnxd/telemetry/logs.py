@@ -17,14 +17,13 @@ import structlog
 from annotated_types import Interval
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from onnxd.telemetry.access_writer import AccessLine, AccessLines, AccessWriter
+from onnxd.telemetry.access_form import AccessForm, AccessFormatter
+from onnxd.telemetry.access_writer import AccessWriter
+from onnxd.telemetry.escaping import escaped
 from onnxd.telemetry.log_settings import LogSettings
 from onnxd.telemetry.stderr import OncePerInterval, StderrHandler
 
 _STDERR: Final = 2
-_MAX_VALUE_CHARACTERS: Final = 4096
-_MAX_ACCESS_CHARACTERS: Final = 512
-"""Of a value in a line of the access log, of which several are written at once."""
 _MAX_NESTING: Final = 4
 
 
@@ -121,9 +120,8 @@ def _formatter(config: LogConfig, settings: LogSettings, *, coloured: bool) -> l
         renderer = structlog.processors.JSONRenderer(serializer=_to_json)
     else:
         renderer = structlog.dev.ConsoleRenderer(colors=coloured)
-    return _Formatter(
-        settings,
-        renderer,
+    return AccessFormatter(
+        AccessForm(settings, json=config.format == "json", coloured=coloured),
         foreign_pre_chain=_COMMON[1:],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
@@ -135,31 +133,6 @@ def _formatter(config: LogConfig, settings: LogSettings, *, coloured: bool) -> l
     )
 
 
-class _Formatter(structlog.stdlib.ProcessorFormatter):
-    """A line for each record, and one for each request in a record of the access log."""
-
-    def __init__(self, settings: LogSettings, renderer: Processor, **pipeline: Any) -> None:
-        super().__init__(**pipeline)
-        self._settings = settings
-        self._renderer = renderer
-
-    def format(self, record: logging.LogRecord) -> str:
-        if isinstance(record.msg, AccessLines):
-            return "\n".join(self._line(at_s, line) for at_s, line in record.msg)
-        return super().format(record)
-
-    def _line(self, at_s: float, line: AccessLine) -> str:
-        event: EventDict = {
-            name: _escape(value, _MAX_ACCESS_CHARACTERS) if isinstance(value, str) else value
-            for name, value in line.fields().items()
-        }
-        event["event"] = line.operation
-        event["level"] = logging.getLevelName(line.level).lower()
-        event["logger"] = "onnxd.access"
-        event["timestamp"] = self._settings.stamp_of(at_s)
-        return str(self._renderer(None, "", event))
-
-
 def _to_json(event: Mapping[str, Any], **_: object) -> str:
     return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
 
@@ -167,11 +140,11 @@ def _to_json(event: Mapping[str, Any], **_: object) -> str:
 def escape_control_characters(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Make every value one line of printable characters; a traceback keeps its lines, each indented."""
     traceback = event.pop("exception", None)
-    escaped = {key: _printable(value) for key, value in event.items()}
+    printable: EventDict = {key: _printable(value) for key, value in event.items()}
     if traceback is not None:
         # Indented, so that a line inside an exception's message cannot pass for a line of the log.
-        escaped["exception"] = "\n".join("    " + _escape(line) for line in str(traceback).split("\n"))
-    return escaped
+        printable["exception"] = "\n".join("    " + escaped(line) for line in str(traceback).split("\n"))
+    return printable
 
 
 def _printable(value: object, nesting: int = 0) -> object:
@@ -179,19 +152,7 @@ def _printable(value: object, nesting: int = 0) -> object:
         return value
     if nesting < _MAX_NESTING:
         if isinstance(value, Mapping):
-            return {_escape(str(key)): _printable(item, nesting + 1) for key, item in value.items()}
+            return {escaped(str(key)): _printable(item, nesting + 1) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [_printable(item, nesting + 1) for item in value]
-    return _escape(value if isinstance(value, str) else repr(value))
-
-
-def _escape(text: str, most: int = _MAX_VALUE_CHARACTERS) -> str:
-    if len(text) > most:
-        text = f"{text[:most]}... ({len(text)} characters)"
-    if text.isprintable():
-        return text
-    # isprintable also refuses direction marks and lone surrogates; both could mislead a reader.
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
-        for character in text
-    )
+    return escaped(value if isinstance(value, str) else repr(value))

@@ -4,9 +4,7 @@ Imported only when traces are sent somewhere: this is where OpenTelemetry's SDK 
 """
 
 from collections.abc import Sequence
-from typing import Final
 
-from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
@@ -15,9 +13,6 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from onnxd.telemetry.attributes import printable
 from onnxd.telemetry.export_counts import SpanCounts
 from onnxd.telemetry.spans import EndedSpan
-
-_MAX_ATTRIBUTE_CHARACTERS: Final = 1024
-_MAX_ATTRIBUTES: Final = 64
 
 
 class CountedExporter(SpanExporter):
@@ -76,13 +71,12 @@ class SpanSender:
 
 def readable(span: EndedSpan, resource: Resource, scope: InstrumentationScope) -> ReadableSpan:
     """The SDK's form of a span."""
-    attributes = {name: printable(value) for name, value in span.attributes.items()}
     return ReadableSpan(
         span.name,
         span.context,
         span.parent,
         resource,
-        BoundedAttributes(_MAX_ATTRIBUTES, attributes, max_value_len=_MAX_ATTRIBUTE_CHARACTERS),
+        {name: printable(value) for name, value in span.attributes.items()},
         links=span.links,
         kind=span.kind,
         status=span.status,
