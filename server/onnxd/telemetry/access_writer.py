@@ -18,7 +18,7 @@ from onnxd.messages import Timeline
 MOST_WAITING: Final = 16384
 """Lines; what comes on top is lost, and counted."""
 _COLLECT_S: Final = 0.1
-_LINES_A_RECORD: Final = 32
+_LINES_A_RECORD: Final = 64
 
 
 class AccessLine(NamedTuple):
@@ -39,18 +39,25 @@ class AccessLine(NamedTuple):
     error: str = ""
     timeline: Timeline | None = None
 
+    def times(self) -> dict[str, float]:
+        """Those in the queue and in the batch, as far as the request came."""
+        timeline = self.timeline
+        if timeline is None or not timeline.compute_start_ns:
+            return {}
+        taken_ns = timeline.compute_start_ns
+        times = {"queue_ms": ms(taken_ns - timeline.queue_start_ns)}
+        if timeline.compute_end_ns:
+            times["compute_ms"] = ms(timeline.compute_end_ns - taken_ns)
+        return times
+
     def fields(self) -> dict[str, Any]:
         """The line's values by their names in the log, without those that are empty."""
         fields: dict[str, Any] = {
             "outcome": self.outcome,
             "status": self.status,
-            "duration_ms": _ms(self.duration_ns),
+            "duration_ms": ms(self.duration_ns),
         }
-        timeline = self.timeline
-        if timeline is not None and timeline.compute_start_ns:
-            fields["queue_ms"] = _ms(timeline.compute_start_ns - timeline.queue_start_ns)
-            if timeline.compute_end_ns:
-                fields["compute_ms"] = _ms(timeline.compute_end_ns - timeline.compute_start_ns)
+        fields.update(self.times())
         # Written out: of a server that logs all its requests, each pays for this.
         if self.model:
             fields["model"] = self.model
@@ -71,7 +78,8 @@ class AccessLine(NamedTuple):
         return fields
 
 
-def _ms(ns: int) -> float:
+def ms(ns: int) -> float:
+    """Milliseconds, rounded to microseconds."""
     return (ns + 500) // 1000 / 1000
 
 

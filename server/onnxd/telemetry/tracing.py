@@ -85,6 +85,7 @@ class Tracing:
         self._late_second = 0
         self._late_left = 0
         self.recent: Final = recent or Recent()
+        self._known = self.recent.models()
         self.exemplars: Final = Exemplars()
         self.settings: Final = settings or TraceSettings(collector=None if send is None else {})
 
@@ -140,7 +141,7 @@ class Tracing:
         """
         now_ns = time.monotonic_ns()
         total_ns = now_ns - timeline.received_ns
-        recent = self.recent.of(model)
+        recent = self._known.get(model) or self.recent.of(model)
         remarkable = error is not None or (recent is not None and recent.slowness.is_slow(total_ns))
         if not remarkable and (trace is None or not trace.sampled):
             return ""
