@@ -59,6 +59,9 @@ OPERATIONS: Final[Mapping[str, Description]] = {
     "GET /v2/health/ready": Description(_HEALTH, "Whether it may be given work", "Ready"),
     "GET /health": Description(_HEALTH, "The same, for probes that want this path", "Health"),
     "GET /metrics": Description(_STATS, "Metrics for Prometheus", "", answer_type="text/plain"),
+    "GET /v2/models/{model}/recent": Description(
+        _STATS, "The last slow requests and errors of a model, with their batches", "Document"
+    ),
     "GET /v2/models/stats": Description(_STATS, "Counters of all models", "Statistics"),
     "GET /v2/events": Description(
         _STATS, "What the server is doing, once a second, as server-sent events", "",
