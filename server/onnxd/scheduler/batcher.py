@@ -326,6 +326,7 @@ class Batcher:
             self._idle.append(runner)
             if self._foresight is not None:
                 self._foresight.learn(run, error, now_s)
+            execution.settled_ns, execution.error = time.monotonic_ns(), ModelUnavailable.__name__
             for item in items:
                 unavailable = ModelUnavailable(f"no memory for a batch of {rows} rows", retry_after_s=1.0)
                 self._delivery.refuse(item, unavailable, FailureReason.OTHER)

@@ -6,15 +6,22 @@ from dataclasses import dataclass
 
 @dataclass(slots=True, eq=False)
 class SpanCounts:
-    """Plain numbers: the loop's thread writes `dropped`, the exporter's `sent` and `failed`, both `waiting`,
-    which bounds the queue and so may be off by a few."""
+    """Plain numbers, each written by one thread: `queued` and `dropped` by the loop's, the others by the
+    exporter's."""
 
+    queued: int = 0
+    taken: int = 0
+    """Out of the queue again, and sent or failed soon after."""
     sent: int = 0
     failed: int = 0
     """The collector did not take them."""
     dropped: int = 0
     """The queue was full."""
-    waiting: int = 0
+
+    @property
+    def waiting(self) -> int:
+        """Those in the queue."""
+        return self.queued - self.taken
 
     def snapshot(self) -> Mapping[str, int]:
         """All that has come to an end, by how."""

@@ -12,7 +12,7 @@ from onnxd.telemetry.slowness import Slowness
 from onnxd.units import Seconds
 
 MOST_MODELS: Final = 1024
-"""Those that were asked longest ago are forgotten."""
+"""Those that were first asked for longest ago are forgotten."""
 
 
 @dataclass(frozen=True, slots=True)

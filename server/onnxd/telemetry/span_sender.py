@@ -25,7 +25,7 @@ class CountedExporter(SpanExporter):
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """On the processor's thread."""
         counts = self._counts
-        counts.waiting -= len(spans)
+        counts.taken += len(spans)
         result = SpanExportResult.FAILURE
         try:
             result = self._exporter.export(spans)
@@ -65,7 +65,7 @@ class SpanSender:
             # Not left to the processor, which would write a line of the log for each.
             counts.dropped += 1
             return
-        counts.waiting += 1
+        counts.queued += 1
         self._processor.on_end(readable(span, self._resource, self._scope))
 
 

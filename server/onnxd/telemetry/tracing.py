@@ -26,6 +26,7 @@ from onnxd.telemetry.trace_settings import TraceSettings
 MOST_LATE_A_SECOND: Final = 100
 """Requests that are traced only because they were slow or failed: a storm of errors is not one of spans."""
 _MOST_LINKS: Final = 128
+_MOST_ID_CHARACTERS: Final = 256
 _NOWHERE: Final = Context()
 
 
@@ -158,7 +159,7 @@ class Tracing:
                     operation=operation,
                     status=status,
                     version=version,
-                    request_id=request_id,
+                    request_id=request_id[:_MOST_ID_CHARACTERS],
                     trace_id=trace_id,
                     principal=principal,
                     error=status_of(error).description or "",
