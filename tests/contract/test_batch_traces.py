@@ -161,5 +161,6 @@ async def test_a_collector_that_never_answers_costs_spans_and_nothing_else(
                 assert await ask(server) == 200
             async with session.get(server.metrics) as answer:
                 spans = Scrape.of(await answer.text()).counts("onnxd_trace_spans_total", "result")
-    # 40 requests are 200 spans, of which 60 wait.
-    assert spans == {"dropped": 140}
+    # 40 requests are 200 spans, of which 60 wait, and at most 60 are with the exporter.
+    assert spans["dropped"] >= 80
+    assert "sent" not in spans
