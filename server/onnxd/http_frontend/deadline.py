@@ -3,19 +3,19 @@
 from typing import Final
 
 from onnxd.errors import MalformedPayload
-from onnxd.http_frontend.call import Call
+from onnxd.http_frontend.call import Exchange
 from onnxd.protocol.wording import show
 
 HEADER: Final = "x-request-timeout-ms"
 _MOST_DIGITS: Final = 10
 
 
-def deadline_s(call: Call) -> float | None:
+def deadline_s(call: Exchange) -> float | None:
     """When the caller stops waiting, in seconds of time.monotonic(); None = it does not say.
 
     Counted from the arrival of the request's head. Raises MalformedPayload.
     """
-    value = call.request.headers.get(HEADER)
+    value = call.headers.get(HEADER)
     if value is None:
         return None
     if not (value.isascii() and value.isdigit() and len(value) <= _MOST_DIGITS):

@@ -78,7 +78,7 @@ class GenerateHandlers:
     ) -> web.StreamResponse:
         timeline = progress.timeline
         latest_s = deadline_s(call)
-        if is_compressed(call.request):
+        if is_compressed(call.headers):
             raise UnsupportedEncoding(
                 "'generate' takes no compressed body: send it without Content-Encoding", readable="identity"
             )

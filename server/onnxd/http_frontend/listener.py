@@ -47,7 +47,7 @@ class Listener:
 
     @property
     def open_connections(self) -> int:
-        return 0 if self._connections is None else self._connections.open_connections
+        return 0 if self._connections is None else len(self._connections.open)
 
     async def open(self) -> None:
         """Raises PortTaken, and RuntimeError when aiohttp's compiled parser is missing."""
@@ -81,4 +81,4 @@ class Listener:
         self._connections.pre_shutdown()
         # aiohttp waits so long for the requests, and once more as long before it cancels them; 0 is for ever.
         await self._connections.shutdown(max(grace_s / 2, _SHORTEST_WAIT_S))
-        await self._connections.wait_closed(max(ends_s - time.monotonic(), _SHORTEST_WAIT_S))
+        await self._connections.open.wait_closed(max(ends_s - time.monotonic(), _SHORTEST_WAIT_S))

@@ -10,6 +10,7 @@ from onnxd.http_frontend.config import HttpConfig
 from onnxd.http_frontend.generate import GenerateHandlers
 from onnxd.http_frontend.health import HealthHandlers
 from onnxd.http_frontend.infer import InferHandlers
+from onnxd.http_frontend.infer_steps import InferSteps
 from onnxd.http_frontend.json_process import JsonProcess
 from onnxd.http_frontend.listener import Listener
 from onnxd.http_frontend.live import LiveEvents
@@ -76,7 +77,7 @@ class HttpFrontend:
         self.routes = pages.described = routes(
             health=HealthHandlers(inference),
             metadata=MetadataHandlers(inference, server_name, server_version),
-            infer=InferHandlers(inference, tracing, body, large, limits),
+            infer=InferHandlers(InferSteps(inference, tracing, large, limits), body),
             generate=GenerateHandlers(inference, tracing, body, large, limits),
             statistics=StatisticsHandlers(inference),
             repository=RepositoryHandlers(lifecycle, body, large, limits),

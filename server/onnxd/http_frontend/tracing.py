@@ -3,11 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-
-from aiohttp import web
+from typing import TypeVar
 
 from onnxd.errors import ServerError
-from onnxd.http_frontend.call import Call
+from onnxd.http_frontend.call import Exchange
 from onnxd.http_frontend.errors import CLIENT_GONE, status_of
 from onnxd.messages import InferRequest, Timeline
 from onnxd.telemetry.attributes import MODEL_NAME, AttributeValue, http_attributes, request_attributes
@@ -25,15 +24,17 @@ class Progress:
     """The version that answered."""
 
 
-Answer = Callable[[Call, Progress], Awaitable[web.StreamResponse]]
+_C = TypeVar("_C", bound=Exchange)
+_T = TypeVar("_T")
+_ANSWERED = 200
 
 
-async def traced(tracing: Tracing, call: Call, answer: Answer) -> web.StreamResponse:
+async def traced(tracing: Tracing, call: _C, answer: Callable[[_C, Progress], Awaitable[_T]]) -> _T:
     """Answer a call, inside a span if it is to be traced; what it raises is raised again."""
     progress = Progress(Timeline(received_ns=call.received_ns))
     trace = None
     if tracing.on:
-        trace = tracing.start(call.request.headers, call.received_ns, model=call.model)
+        trace = tracing.start(call.headers, call.received_ns, model=call.model)
     if trace is None:
         return await answer(call, progress)
     call.trace_id = trace.trace_id
@@ -42,7 +43,7 @@ async def traced(tracing: Tracing, call: Call, answer: Answer) -> web.StreamResp
     except BaseException as error:
         _finish(tracing, trace, call, progress, _status_after(error), error)
         raise
-    _finish(tracing, trace, call, progress, response.status, None)
+    _finish(tracing, trace, call, progress, _ANSWERED, None)
     return response
 
 
@@ -55,7 +56,7 @@ def _status_after(error: BaseException) -> int:
 def _finish(
     tracing: Tracing,
     trace: RequestTrace,
-    call: Call,
+    call: Exchange,
     progress: Progress,
     status: int,
     error: BaseException | None,
