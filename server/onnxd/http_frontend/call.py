@@ -27,6 +27,8 @@ class Route:
     """Its row in the table of permissions (security/operations.py)."""
     model: str = ""
     """The one model that it is about, on a path that names none."""
+    on_lane: bool = False
+    """Whether its requests may go without aiohttp, on the lane, which knows inference alone."""
     label: str = field(init=False)
     """Method and pattern, for the access log: never the path, whose names are the client's."""
 

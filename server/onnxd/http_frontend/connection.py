@@ -7,7 +7,7 @@ request that cannot be parsed repeats the client's bytes; connections are not co
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import structlog
 from aiohttp import http_parser, web
@@ -23,6 +23,8 @@ _log = structlog.get_logger(__name__)
 
 _MAX_HEAD_LINE_BYTES: Final = 8190
 _MAX_HEADERS: Final = 128
+_TURNS_AFTER_ANSWER: Final = 4
+_LOOK_AGAIN_S: Final = 0.01
 _MAX_FRUITLESS_BYTES: Final = 65536
 """Bytes in the middle of a body that belong to none: the extension of a chunk, or zeros before its size."""
 
@@ -36,13 +38,24 @@ def require_compiled_parser() -> None:
         )
 
 
+class Lender(Protocol):
+    """Whose connection it is, where aiohttp is lent single requests."""
+
+    def given_back(self) -> bool:
+        """The request is answered, and the next may come. False = not all of it has been lent yet."""
+
+
 class Connection(web.RequestHandler):
-    """One client's connection."""
+    """One client's connection, or what a lender passes on of one."""
 
-    __slots__ = ("_fruitless_bytes", "_reader")
+    __slots__ = ("_fruitless_bytes", "_reader", "lender")
 
-    def __init__(self, manager: "Connections", config: HttpConfig, **settings: Any) -> None:
+    def __init__(
+        self, manager: "Connections", config: HttpConfig, lender: Lender | None = None, **settings: Any
+    ) -> None:
         super().__init__(manager, **settings)
+        self.lender = lender
+        """None = the connection is its own."""
         self._fruitless_bytes = 0
         self._reader = ReaderWatch(config, self._loop)
 
@@ -69,6 +82,38 @@ class Connection(web.RequestHandler):
         if (unparsed or self._fruitless_bytes > _MAX_FRUITLESS_BYTES) and not content.is_eof():
             self.hang_up()
             content.set_exception(web.RequestPayloadError("the body's framing is broken"))
+
+    # Requests that are lent one by one.
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        finished = await super().finish_response(request, resp, start_time)
+        if self.lender is not None:
+            self._loop.call_soon(self._give_back)
+        return finished
+
+    def _give_back(self, tries: int = 1) -> None:
+        """As soon as aiohttp waits for the next request: some turns of the loop after an answer, or when the
+        rest of an unread body has come. When it ends the connection instead, the lender hears of it."""
+        if self.lender is None or self.transport is None or self._close or self._force_close:
+            return
+        waits = self._waiter is not None and not self._waiter.done() and not self._messages
+        if not waits or not self.lender.given_back():
+            wait_s = 0.0 if tries < _TURNS_AFTER_ANSWER else _LOOK_AGAIN_S
+            self._loop.call_later(wait_s, self._give_back, tries + 1)
+
+    def stop_waiting(self) -> None:
+        """No deadline for the next head: the lender has its own."""
+        if self._keepalive_handle is not None:
+            self._keepalive_handle.cancel()
+            self._keepalive_handle = None
+
+    def await_head_until(self, deadline_s: float) -> None:
+        """A deadline for the head that is coming, in the loop's time."""
+        self.stop_waiting()
+        self._next_keepalive_close_time = deadline_s
+        self._keepalive_handle = self._loop.call_at(deadline_s, self._process_keepalive)
 
     def handle_error(
         self,
@@ -134,7 +179,22 @@ class Connections(web.Server):
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
-        self.open.enter(handler, transport)
+        if not isinstance(handler, Connection) or handler.lender is None:
+            self.open.enter(handler, transport)
+
+    # Connections of a lender's: known here, and so part of a shutdown, while there is a request on them.
+
+    def lent(self, lender: Lender) -> Connection:
+        return Connection(self, self._config, lender, loop=self._loop, **self._kwargs)
+
+    def wake(self, guest: Connection, transport: asyncio.Transport) -> None:
+        """It is to answer another request."""
+        self._connections[guest] = transport
+
+    def rest(self, guest: Connection) -> None:
+        """It has answered what it was lent."""
+        guest.stop_waiting()
+        self._connections.pop(guest, None)
 
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
         self.open.leave(handler)

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 from onnxd.errors import MalformedPayload
 from onnxd.http_frontend.call import Exchange
 from onnxd.http_frontend.deadline import deadline_s
-from onnxd.http_frontend.json_process import JsonProcess
+from onnxd.http_frontend.json_process import IN_PROCESS_BYTES, JsonProcess
 from onnxd.http_frontend.offload import ON_LOOP_BYTES, by_size
 from onnxd.http_frontend.shared_memory import is_local
 from onnxd.http_frontend.tracing import Progress
@@ -78,8 +78,11 @@ class InferSteps:
             if json_length == 0:
                 spec = self.inference.spec(call.model, call.version)
                 return decode_raw_request(body, spec, model_version=call.version)
+        json_bytes = len(body) if json_length is None else json_length
+        if json_bytes > IN_PROCESS_BYTES and type(body) is not bytes:
+            body = bytes(body)  # a view cannot be sent to another process
         return await self.large.by_size(
-            len(body) if json_length is None else json_length,
+            json_bytes,
             decode_infer_request,
             body,
             json_length,

@@ -68,6 +68,12 @@ class OpenConnections:
         if self._all_closed is not None and not self._open and not self._all_closed.done():
             self._all_closed.set_result(None)
 
+    def pass_on(self, old: asyncio.BaseProtocol, new: asyncio.BaseProtocol) -> None:
+        """The same connection has another protocol."""
+        self._open[new] = self._open.pop(old)
+        if old in self._addresses:
+            self._addresses[new] = self._addresses.pop(old)
+
     async def wait_closed(self, timeout_s: float) -> None:
         """Wait until the last answers are sent, and cut those whose readers do not read."""
         if not self._open:

@@ -12,6 +12,7 @@ from onnxd.http_frontend.health import HealthHandlers
 from onnxd.http_frontend.infer import InferHandlers
 from onnxd.http_frontend.infer_steps import InferSteps
 from onnxd.http_frontend.json_process import JsonProcess
+from onnxd.http_frontend.lane.service import LaneService
 from onnxd.http_frontend.listener import Listener
 from onnxd.http_frontend.live import LiveEvents
 from onnxd.http_frontend.log_settings import LogSettingHandlers
@@ -73,11 +74,12 @@ class HttpFrontend:
         self.large = large = JsonProcess(limits)
         """Reads JSON that is too large for this process."""
         self._live = LiveEvents(inference, lifecycle, observe)
+        steps = InferSteps(inference, tracing, large, limits)
         pages = PageHandlers(inference, server_version, gate.authenticates)
         self.routes = pages.described = routes(
             health=HealthHandlers(inference),
             metadata=MetadataHandlers(inference, server_name, server_version),
-            infer=InferHandlers(InferSteps(inference, tracing, large, limits), body),
+            infer=InferHandlers(steps, body),
             generate=GenerateHandlers(inference, tracing, body, large, limits),
             statistics=StatisticsHandlers(inference),
             repository=RepositoryHandlers(lifecycle, body, large, limits),
@@ -92,7 +94,10 @@ class HttpFrontend:
         )
         """Everything that is answered, for the documentation and for the tests that walk it."""
         self._boundary = Boundary(self.routes, host, refusals, gate)
-        self._listener = Listener(self._boundary, config, host, config.port, flag="--http-port", tls=tls)
+        lane = LaneService(self._boundary, steps, config, inference.payloads) if config.lane else None
+        self._listener = Listener(
+            self._boundary, config, host, config.port, flag="--http-port", tls=tls, lane=lane
+        )
 
     @property
     def port(self) -> int:

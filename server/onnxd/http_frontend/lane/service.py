@@ -1,0 +1,97 @@
+"""What is done with the requests of all lanes of a listener: the boundary's decisions, and the steps of an
+inference between them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from onnxd.errors import ServerError
+from onnxd.http_frontend.body import check_size
+from onnxd.http_frontend.call import Exchange, Route
+from onnxd.http_frontend.config import HttpConfig
+from onnxd.http_frontend.errors import Refusal
+from onnxd.http_frontend.infer_steps import InferSteps
+from onnxd.http_frontend.lane.answer_head import Clock, answer_head, refusal_bytes
+from onnxd.http_frontend.lane.head import Head
+from onnxd.http_frontend.middleware import Boundary
+from onnxd.http_frontend.tracing import Progress, traced
+from onnxd.scheduler.payloads import PayloadBound
+
+if TYPE_CHECKING:
+    from onnxd.http_frontend.lane.connection import Lane
+
+_JOINED_BYTES: Final = 65536
+_ANSWERED: Final = 200
+
+
+@dataclass(slots=True)
+class LaneCall(Exchange):
+    """A request on a lane."""
+
+    head: Head = field(kw_only=True)
+    lane: "Lane" = field(kw_only=True)
+    body: bytes = b""
+    """Where it came with its head."""
+    incomplete: bool = False
+    """Its body is not all here."""
+
+
+class LaneService:
+    """Answers requests for one operation: inference."""
+
+    def __init__(
+        self, boundary: Boundary, steps: InferSteps, config: HttpConfig, payloads: PayloadBound
+    ) -> None:
+        self.config: Final = config
+        self._boundary = boundary
+        self._steps = steps
+        self._payloads = payloads
+        self._clock = Clock()
+
+    def settle(self, head: Head) -> None:
+        """Note where a plain head leads, if that is an inference of a valid name: all else is aiohttp's."""
+        call = Exchange(head.method, head.path, head.headers, "", None, 0)
+        try:
+            route = self._boundary.locate(call)
+        except ServerError:
+            return
+        if isinstance(route, Route) and route.on_lane:
+            head.route, head.model, head.version = route, call.model, call.version
+
+    def closes(self, call: LaneCall) -> bool:
+        """Whether the connection ends with the answer."""
+        return self._boundary.draining or call.head.closes or call.incomplete
+
+    async def serve(self, call: LaneCall) -> None:
+        """Answer a request, whatever comes of it. Raises CancelledError alone."""
+        outcome = await self._boundary.guarded(call, self._permitted(call))
+        status = _ANSWERED
+        if isinstance(outcome, Refusal):
+            status = outcome.status
+            closes = self.closes(call)
+            call.lane.send((refusal_bytes(outcome, self._clock.date(), closes=closes),), last=closes)
+        self._boundary.log(call, status)
+
+    async def _permitted(self, call: LaneCall) -> None:
+        if call.route is None:
+            raise RuntimeError("a request without a route came to the lane")
+        with self._boundary.permitted(call.route, call):
+            await traced(self._steps.tracing, call, self._answer)
+
+    async def _answer(self, call: LaneCall, progress: Progress) -> None:
+        answer = await self._steps.answer(call, progress, self._receive)
+        parts: Sequence[bytes | memoryview] = answer.parts
+        length = sum(map(len, parts))
+        closes = self.closes(call)
+        parts = (answer_head(answer, length, self._clock.date(), closes=closes), *parts)
+        if length <= _JOINED_BYTES:
+            parts = (b"".join(parts),)
+        await call.lane.deliver(parts, last=closes)
+
+    async def _receive(self, call: LaneCall) -> bytes | memoryview:
+        payload = call.payload = self._payloads.open()
+        check_size(call.head.length, self.config)
+        payload.grow(call.head.length)
+        if not call.incomplete:
+            return call.body
+        return await call.lane.receive(call)
