@@ -124,7 +124,9 @@ class InferRequest:
 
     @property
     def uses_shared_memory(self) -> bool:
-        return bool(self.shared_inputs) or any(output.place is not None for output in self.outputs)
+        if self.shared_inputs:
+            return True
+        return bool(self.outputs) and any(output.place is not None for output in self.outputs)
 
 
 @dataclass(slots=True)

@@ -16,10 +16,13 @@ def deadline_s(call: Exchange) -> float | None:
     Counted from the arrival of the request's head. Raises MalformedPayload.
     """
     value = call.headers.get(HEADER)
-    if value is None:
-        return None
+    return None if value is None else deadline_after_s(value, call.received_ns)
+
+
+def deadline_after_s(value: str, received_ns: int) -> float:
+    """The same, of the header's value. Raises MalformedPayload."""
     if not (value.isascii() and value.isdigit() and len(value) <= _MOST_DIGITS):
         raise MalformedPayload(
             f"header '{HEADER}': expected a whole number of milliseconds, got {show(value)}"
         )
-    return call.received_ns / 1e9 + int(value) / 1e3
+    return received_ns / 1e9 + int(value) / 1e3

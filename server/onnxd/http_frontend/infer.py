@@ -7,7 +7,7 @@ from multidict import CIMultiDict
 
 from onnxd.http_frontend.body import BodyReader
 from onnxd.http_frontend.call import Call
-from onnxd.http_frontend.infer_steps import JSON_LENGTH_HEADER, InferSteps
+from onnxd.http_frontend.infer_steps import JSON_LENGTH_HEADER, InferSteps, infer_head
 from onnxd.http_frontend.responses import SERVER_HEADERS, send_parts
 from onnxd.http_frontend.tracing import Progress, traced
 
@@ -23,7 +23,7 @@ class InferHandlers:
         return await traced(self.steps.tracing, call, self._answer)
 
     async def _answer(self, call: Call, progress: Progress) -> web.StreamResponse:
-        answer = await self.steps.answer(call, progress, self.body.read)
+        answer = await self.steps.answer(call, progress, infer_head(call.headers), self.body.read)
         headers = CIMultiDict(SERVER_HEADERS)
         headers["Content-Type"] = answer.encoded.content_type
         if answer.encoded.json_length is not None:

@@ -2,10 +2,11 @@
 it but answers of ours."""
 
 import asyncio
+import logging
 import secrets
 import time
-from collections.abc import Awaitable, Iterable, Mapping
-from typing import Final, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 import structlog
 from aiohttp import HttpVersion10, HttpVersion11, web
@@ -25,15 +26,15 @@ from onnxd.telemetry import audit
 from onnxd.telemetry.access import Outcome, log_access
 from onnxd.telemetry.refusals import Refusals
 
-_T = TypeVar("_T")
 _DENIED: Final = frozenset({401, 403})
 
+_access: Final = logging.getLogger("onnxd.access")
 _log = structlog.get_logger(__name__)
 
 
 class Boundary:
     """What aiohttp calls for every request that it could parse; and, for whatever else answers requests, the
-    same decisions one by one (locate, permitted, guarded, log)."""
+    same decisions one by one (locate, permitted, refused, log)."""
 
     def __init__(self, routes: Iterable[Route], host: str, refusals: Refusals, gate: Gate) -> None:
         """`host` is the address that is listened on, against which admin requests are checked."""
@@ -54,7 +55,13 @@ class Boundary:
             time.monotonic_ns(),
             request=request,
         )
-        outcome = await self.guarded(call, self._respond(call))
+        try:
+            outcome = await self._respond(call)
+        except BaseException as raised:
+            outcome = self.refused(call, raised)
+        finally:
+            if call.payload is not None:
+                call.payload.release()
         if isinstance(outcome, Refusal):
             if call.error and request.writer.output_size > 0:
                 # A refusal now would land in the middle of the answer: the connection ends instead.
@@ -80,7 +87,10 @@ class Boundary:
         if OPERATIONS[route.operation].admin:  # a browser must not be talked into them
             check_origin(listening_on=self._host, host=call.host(), origin=request.headers.get("Origin"))
         with self.permitted(route, call):
-            return await route.handler(call)
+            response = await route.handler(call)
+        if call.error_kind is not None:
+            self._refusals.count(call.error_kind)
+        return response
 
     def locate(self, call: Exchange) -> Route | Refusal:
         """Where a request's head leads, which the call remembers. Raises InvalidName."""
@@ -116,41 +126,41 @@ class Boundary:
             return NOTHING
         return self._gate.rates.hold(call.caller.principal, call.peer, call.model)
 
-    async def guarded(self, call: Exchange, answer: Awaitable[_T]) -> _T | Refusal:
-        """What is answered: the answer, or for whatever it raises a refusal, whose reason is the call's
-        `error`. All is counted then, and of the bound on payloads nothing is held."""
-        try:
-            answered = await answer
-        except ServerError as raised:
-            self._refusals.count(type(raised))
-            call.error = raised.message
-            return refusal_of(raised)
-        except asyncio.CancelledError:
-            call.error = "the client closed the connection"
-            self.log(call, CLIENT_GONE)
-            raise
-        except (ConnectionError, web.RequestPayloadError) as raised:
-            # Either the client is gone, and nobody reads this, or the framing of its body broke.
-            self._refusals.count(MalformedPayload)
-            call.error = str(raised)
-            return Refusal(400, "the request's body broke off, or its framing is not well-formed")
-        except MemoryError:
-            self._refusals.count(Unavailable)
-            call.error = "no memory for this request now; try again later, or send less at once"
-            return Refusal(503, call.error, {"Retry-After": "1"})
-        except Exception:  # whatever it is, it is our bug, and the client must not read it
-            self._refusals.count(ServerError)
-            return _opaque(call)
-        else:
-            if call.error_kind is not None:
-                self._refusals.count(call.error_kind)
-            return answered
-        finally:
-            if call.payload is not None:
-                call.payload.release()
+    def refused(self, call: Exchange, raised: BaseException) -> Refusal:
+        """What is answered for what an exchange has raised, counted, with the reason as the call's `error`.
+        Raises CancelledError again, logged: nobody reads an answer to that."""
+        match raised:
+            case ServerError():
+                kind: type[ServerError] = type(raised)
+                call.error = raised.message
+                refusal = refusal_of(raised)
+            case ConnectionError() | web.RequestPayloadError():
+                # Either the client is gone, and nobody reads this, or the framing of its body broke.
+                kind, call.error = MalformedPayload, str(raised)
+                refusal = Refusal(400, "the request's body broke off, or its framing is not well-formed")
+            case MemoryError():
+                kind = Unavailable
+                call.error = "no memory for this request now; try again later, or send less at once"
+                refusal = Refusal(503, call.error, {"Retry-After": "1"})
+            case Exception():  # whatever it is, it is our bug, and the client must not read it
+                kind, refusal = ServerError, _opaque(call, raised)
+            case _:
+                if isinstance(raised, asyncio.CancelledError):
+                    call.error = "the client closed the connection"
+                    self.log(call, CLIENT_GONE)
+                raise raised
+        self._refusals.count(kind)
+        return refusal
+
+    def _quiet(self, call: Exchange) -> bool:
+        """Whether an answer is written nowhere, as by default those are that went well."""
+        admin = call.route is not None and OPERATIONS[call.route.operation].admin
+        return not admin and not _access.isEnabledFor(logging.DEBUG)
 
     def log(self, call: Exchange, status: int) -> None:
         """The line of the access log, and of the audit log where there is one."""
+        if status < 400 and self._quiet(call):
+            return
         outcome: Outcome = "answered" if status < 400 else "failed" if status == 500 else "refused"
         if call.route is not None and (OPERATIONS[call.route.operation].admin or status in _DENIED):
             audit.record(
@@ -190,10 +200,10 @@ def _method_not_allowed(methods: Mapping[str, Route]) -> Refusal:
     return Refusal(405, "Method Not Allowed", {"Allow": ", ".join(sorted(methods)) or "GET, POST"})
 
 
-def _opaque(call: Exchange) -> Refusal:
+def _opaque(call: Exchange, bug: Exception) -> Refusal:
     """For a bug of ours: the log has the traceback, the client a number to quote."""
     number = secrets.token_hex(8)
     operation = call.route.label if call.route else call.method
-    _log.exception("a request failed", operation=operation, request_id=number)
+    _log.error("a request failed", operation=operation, request_id=number, exc_info=bug)
     call.error = f"internal error {number}"
     return Refusal(500, f"internal error (request id {number})", {"x-request-id": number})

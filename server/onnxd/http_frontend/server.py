@@ -27,7 +27,9 @@ from onnxd.http_frontend.simple import SimpleHandlers
 from onnxd.http_frontend.statistics import StatisticsHandlers
 from onnxd.http_frontend.trace_settings import TraceSettingHandlers
 from onnxd.inference import InferenceService
+from onnxd.protocol.json_response import ResponseHeads
 from onnxd.protocol.limits import ProtocolLimits
+from onnxd.protocol.request_plans import RequestPlans
 from onnxd.repository.control_plane import ControlPlane
 from onnxd.repository.placement_report import PlacementReports
 from onnxd.security.gate import Gate
@@ -74,7 +76,7 @@ class HttpFrontend:
         self.large = large = JsonProcess(limits)
         """Reads JSON that is too large for this process."""
         self._live = LiveEvents(inference, lifecycle, observe)
-        steps = InferSteps(inference, tracing, large, limits)
+        steps = InferSteps(inference, tracing, large, limits, RequestPlans(limits), ResponseHeads())
         pages = PageHandlers(inference, server_version, gate.authenticates)
         self.routes = pages.described = routes(
             health=HealthHandlers(inference),

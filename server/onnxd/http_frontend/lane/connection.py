@@ -11,11 +11,12 @@ OVER      closed, or aiohttp's for good
 import asyncio
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import structlog
 from aiohttp.tcp_helpers import tcp_keepalive
 
+from onnxd.http_frontend.call import Route
 from onnxd.http_frontend.connection import Connection
 from onnxd.http_frontend.lane.eager_task import EagerTask
 from onnxd.http_frontend.lane.head import Head, HeadReader, NotFramed
@@ -69,7 +70,7 @@ class Lane(asyncio.BufferedProtocol):
         self._last = False
         """The connection ends when the request that is being answered is over."""
         self._taking = False
-        self._full = False
+        self.full = False
         """The transport has more to write than it should."""
         self._drained: asyncio.Future[None] | None = None
         self._watch = ReaderWatch(self._config, loop)
@@ -85,11 +86,10 @@ class Lane(asyncio.BufferedProtocol):
     # What the transport calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if not isinstance(transport, asyncio.Transport):
-            raise TypeError("the lane needs a transport of a stream")
-        self._transport = transport
-        tcp_keepalive(transport)
-        if not self._lanes.enter(self, transport):
+        # uvloop's transports are one by what they do, not by their class.
+        opened = self._transport = cast(asyncio.Transport, transport)
+        tcp_keepalive(opened)
+        if not self._lanes.enter(self, opened):
             self._state = State.OVER
             return
         peer = transport.get_extra_info("peername")
@@ -124,14 +124,14 @@ class Lane(asyncio.BufferedProtocol):
             self._transport.pause_reading()
 
     def pause_writing(self) -> None:
-        self._full = True
+        self.full = True
         if self._guest is not None:
             self._guest.pause_writing()
         elif self._transport is not None:
             self._watch.begin(self._transport)
 
     def resume_writing(self) -> None:
-        self._full = False
+        self.full = False
         if self._guest is not None:
             self._guest.resume_writing()
         else:
@@ -161,7 +161,7 @@ class Lane(asyncio.BufferedProtocol):
         self._taking = True
         try:
             for _ in range(_MOST_IN_A_ROW):
-                if self._state is not State.IDLE or not self._waiting or self._full:
+                if self._state is not State.IDLE or not self._waiting or self.full:
                     return
                 head = self._next_head()
                 if head is None:
@@ -169,7 +169,7 @@ class Lane(asyncio.BufferedProtocol):
                 if head.route is None:
                     self._lend(head)
                 else:
-                    self._answer(head)
+                    self._answer(head, head.route)
         finally:
             self._taking = False
         self._loop.call_soon(self._take_requests)
@@ -195,7 +195,7 @@ class Lane(asyncio.BufferedProtocol):
                     self._head = head
         return head
 
-    def _answer(self, head: Head) -> None:
+    def _answer(self, head: Head, route: Route) -> None:
         waiting, begins = self._waiting, len(head.raw)
         ends = begins + head.length
         call = self._call = LaneCall(
@@ -208,14 +208,14 @@ class Lane(asyncio.BufferedProtocol):
             head=head,
             lane=self,
         )
-        call.route, call.model, call.version = head.route, head.model, head.version
+        call.route, call.model, call.version = route, head.model, head.version
         self._state = State.BUSY
         if ends <= len(waiting):
             call.body, self._waiting = waiting[begins:ends], waiting[ends:]
         else:
             call.incomplete = True
             self._waiting = waiting[begins:]
-        task = self._task = EagerTask(self._loop, self._service.serve(call), self._over)
+        task = self._task = EagerTask(self._loop, self._service.serve(call, route), self._over)
         task.step()
 
     async def receive(self, call: LaneCall) -> memoryview:
@@ -246,15 +246,19 @@ class Lane(asyncio.BufferedProtocol):
         else:
             self._transport.writelines(parts)
 
-    async def deliver(self, parts: Sequence[bytes | memoryview], *, last: bool) -> None:
-        """The same, and wait until the client has taken most of it."""
-        self.send(parts, last=last)
-        if self._full:
-            self._drained = self._loop.create_future()
-            try:
-                await self._drained
-            finally:
-                self._drained = None
+    async def drained(self) -> None:
+        """Wait until the client has taken most of an answer."""
+        self._drained = self._loop.create_future()
+        try:
+            await self._drained
+        finally:
+            self._drained = None
+
+    def cut(self) -> None:
+        """End the connection in the middle of an answer."""
+        self._last = True
+        if self._transport is not None:
+            self._transport.abort()
 
     def _over(self, fault: BaseException | None) -> None:
         """The request is answered, or nobody waits for it any more."""

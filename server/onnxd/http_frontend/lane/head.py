@@ -12,7 +12,7 @@ import httptools
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from onnxd.http_frontend.call import Route
-from onnxd.http_frontend.infer_steps import JSON_LENGTH_HEADER
+from onnxd.http_frontend.infer_steps import JSON_LENGTH_HEADER, InferHead, infer_head
 
 MAX_HEAD_BYTES: Final = 8190
 """What is longer aiohttp reads, whose limit for one line this is."""
@@ -39,6 +39,7 @@ class Head:
     closes: bool
     """The client asks for the connection to be closed."""
     plain: bool
+    infer: InferHead
     route: Route | None = None
     """Of a plain one; None = aiohttp is to answer it."""
     path: str = field(init=False)
@@ -114,6 +115,7 @@ class HeadReader:
             length=length,
             json_length=int(json_length) if json_length.isdigit() and len(json_length) <= _MOST_DIGITS else 0,
             closes=connection == "close",
+            infer=infer_head(headers),
             plain=method == "POST"
             and bool(lengths)
             and length <= MAX_BODY_BYTES

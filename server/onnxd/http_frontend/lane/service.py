@@ -1,7 +1,7 @@
 """What is done with the requests of all lanes of a listener: the boundary's decisions, and the steps of an
 inference between them."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -9,12 +9,12 @@ from onnxd.errors import ServerError
 from onnxd.http_frontend.body import check_size
 from onnxd.http_frontend.call import Exchange, Route
 from onnxd.http_frontend.config import HttpConfig
-from onnxd.http_frontend.errors import Refusal
-from onnxd.http_frontend.infer_steps import InferSteps
+from onnxd.http_frontend.infer_steps import Body, InferSteps
 from onnxd.http_frontend.lane.answer_head import Clock, answer_head, refusal_bytes
 from onnxd.http_frontend.lane.head import Head
 from onnxd.http_frontend.middleware import Boundary
 from onnxd.http_frontend.tracing import Progress, traced
+from onnxd.messages import Timeline
 from onnxd.scheduler.payloads import PayloadBound
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ class LaneCall(Exchange):
     """Where it came with its head."""
     incomplete: bool = False
     """Its body is not all here."""
+    begun: bool = False
+    """The answer has begun."""
 
 
 class LaneService:
@@ -62,36 +64,46 @@ class LaneService:
         """Whether the connection ends with the answer."""
         return self._boundary.draining or call.head.closes or call.incomplete
 
-    async def serve(self, call: LaneCall) -> None:
+    async def serve(self, call: LaneCall, route: Route) -> None:
         """Answer a request, whatever comes of it. Raises CancelledError alone."""
-        outcome = await self._boundary.guarded(call, self._permitted(call))
         status = _ANSWERED
-        if isinstance(outcome, Refusal):
-            status = outcome.status
-            closes = self.closes(call)
-            call.lane.send((refusal_bytes(outcome, self._clock.date(), closes=closes),), last=closes)
+        try:
+            with self._boundary.permitted(route, call):
+                if self._steps.tracing.on:
+                    await traced(self._steps.tracing, call, self._answer)
+                else:
+                    await self._answer(call, Progress(Timeline(call.received_ns)))
+        except BaseException as raised:
+            refusal = self._boundary.refused(call, raised)
+            status = refusal.status
+            if call.begun:
+                # It would land in the middle of the answer: the connection ends instead.
+                call.lane.cut()
+            else:
+                closes = self.closes(call)
+                call.lane.send((refusal_bytes(refusal, self._clock.date(), closes=closes),), last=closes)
+        finally:
+            if call.payload is not None:
+                call.payload.release()
         self._boundary.log(call, status)
 
-    async def _permitted(self, call: LaneCall) -> None:
-        if call.route is None:
-            raise RuntimeError("a request without a route came to the lane")
-        with self._boundary.permitted(call.route, call):
-            await traced(self._steps.tracing, call, self._answer)
-
     async def _answer(self, call: LaneCall, progress: Progress) -> None:
-        answer = await self._steps.answer(call, progress, self._receive)
+        answer = await self._steps.answer(call, progress, call.head.infer, self._receive)
         parts: Sequence[bytes | memoryview] = answer.parts
         length = sum(map(len, parts))
         closes = self.closes(call)
         parts = (answer_head(answer, length, self._clock.date(), closes=closes), *parts)
         if length <= _JOINED_BYTES:
             parts = (b"".join(parts),)
-        await call.lane.deliver(parts, last=closes)
+        call.begun = True
+        call.lane.send(parts, last=closes)
+        if call.lane.full:
+            await call.lane.drained()
 
-    async def _receive(self, call: LaneCall) -> bytes | memoryview:
+    def _receive(self, call: LaneCall) -> Body | Awaitable[Body]:
         payload = call.payload = self._payloads.open()
         check_size(call.head.length, self.config)
         payload.grow(call.head.length)
         if not call.incomplete:
             return call.body
-        return await call.lane.receive(call)
+        return call.lane.receive(call)
