@@ -144,4 +144,7 @@ class InferResponse:
     @property
     def total_bytes(self) -> int:
         """Of the arrays; of text only what refers to it."""
-        return sum(array.nbytes for array in self.outputs.values())
+        total = 0
+        for array in self.outputs.values():
+            total += array.nbytes
+        return total

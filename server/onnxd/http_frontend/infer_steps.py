@@ -3,7 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 from multidict import MultiMapping
 
@@ -84,8 +84,8 @@ class InferSteps:
         timeline = progress.timeline
         latest_s = None if head.timeout is None else deadline_after_s(head.timeout, call.received_ns)
         body = receive(call)
-        if not isinstance(body, bytes | memoryview):
-            body = await body
+        if type(body) is not bytes and type(body) is not memoryview:
+            body = await cast(Awaitable[Body], body)
         timeline.decode_start_ns = time.monotonic_ns()
         json_length = _json_length(head, len(body)) if head.json_lengths else None
         json_bytes = len(body) if json_length is None else json_length
@@ -93,7 +93,7 @@ class InferSteps:
             spec = self.inference.spec(call.model, call.version)
             request = decode_raw_request(body, spec, model_version=call.version)
         elif json_bytes <= ON_LOOP_BYTES:
-            request = self.plans.decode(body, json_length, model_name=call.model, model_version=call.version)
+            request = self.plans.decode(body, json_length, call.model, call.version, timeline)
         else:
             request = await self._decode_large(call, body, json_length, json_bytes)
         progress.request = request

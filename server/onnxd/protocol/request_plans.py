@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from onnxd.messages import InferRequest, RequestedOutput
+from onnxd.messages import InferRequest, RequestedOutput, Timeline
 from onnxd.protocol.json_request import decode_infer_request
 from onnxd.protocol.limits import ProtocolLimits
 from onnxd.protocol.parameters import RequestParameters
@@ -26,7 +26,6 @@ class _Place:
     name: str
     dtype: "np.dtype[np.generic]"
     shape: tuple[int, ...]
-    count: int
     begins: int
 
 
@@ -53,11 +52,11 @@ class RequestPlans:
         self,
         body: bytes | memoryview,
         json_length: int | None,
-        *,
         model_name: str,
         model_version: int | None,
+        timeline: Timeline,
     ) -> InferRequest:
-        """As decode_infer_request, which it is where nothing is remembered."""
+        """As decode_infer_request, which it is where nothing is remembered; with this timeline."""
         text = b""
         if json_length is not None and json_length <= _MOST_BYTES:
             text = bytes(body[:json_length])
@@ -74,10 +73,12 @@ class RequestPlans:
                     plan.settings.priority,
                     plan.settings.queue_timeout_s,
                     plan.length,
+                    timeline=timeline,
                 )
         request = decode_infer_request(
             body, json_length, model_name=model_name, model_version=model_version, limits=self._limits
         )
+        request.timeline = timeline
         if text:
             self._remember(text, request, len(body))
         return request
@@ -92,7 +93,7 @@ class RequestPlans:
         for name, array in request.inputs.items():
             if array.dtype.kind in "Ob":
                 return
-            places.append(_Place(name, array.dtype, array.shape, array.size, begins))
+            places.append(_Place(name, array.dtype, array.shape, begins))
             begins += array.nbytes
         if begins != length:
             return
@@ -105,7 +106,5 @@ class RequestPlans:
 
 
 def _array(place: _Place, body: bytes | memoryview) -> Array:
-    array: Array = np.frombuffer(body, place.dtype, place.count, place.begins)
-    if not array.flags.aligned:  # see decode_tensor
-        array = array.copy()
-    return array.reshape(place.shape)
+    array: Array = np.ndarray(place.shape, place.dtype, body, place.begins)
+    return array if array.flags.aligned else array.copy()  # see decode_tensor
