@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
 import structlog
-from aiohttp import http_parser, web
+from aiohttp import EMPTY_PAYLOAD, StreamReader, http_parser, web
 from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
 
@@ -48,7 +48,7 @@ class Lender(Protocol):
 class Connection(web.RequestHandler):
     """One client's connection, or what a lender passes on of one."""
 
-    __slots__ = ("_fruitless_bytes", "_reader", "lender")
+    __slots__ = ("_fruitless_bytes", "_reader", "_receiving", "lender")
 
     def __init__(
         self, manager: "Connections", config: HttpConfig, lender: Lender | None = None, **settings: Any
@@ -56,6 +56,8 @@ class Connection(web.RequestHandler):
         super().__init__(manager, **settings)
         self.lender = lender
         """None = the connection is its own."""
+        self._receiving: StreamReader = EMPTY_PAYLOAD
+        """The body of the last request that was parsed."""
         self._fruitless_bytes = 0
         self._reader = ReaderWatch(config, self._loop)
 
@@ -67,19 +69,23 @@ class Connection(web.RequestHandler):
     # is running, which would wait for the rest in vain; and a chunk's extension may be endless.
 
     def data_received(self, data: bytes) -> None:
-        request = self._current_request
-        if request is None or request.content.is_eof():
-            super().data_received(data)
-            return
-        content = request.content
+        content = self._receiving
         before = content.total_bytes
         super().data_received(data)
+        # Its request may not have reached a handler yet.
+        last = self._messages[-1] if self._messages else None
+        parsed = last is None or isinstance(last[0], RawRequestMessage)
+        if last is not None and parsed and last[1] is not content:
+            self._receiving = last[1]
+            self._fruitless_bytes = 0
+            return
+        if content.is_eof():
+            return
         if content.total_bytes != before:
             self._fruitless_bytes = 0
         else:
             self._fruitless_bytes += len(data)
-        unparsed = self._messages and not isinstance(self._messages[-1][0], RawRequestMessage)
-        if (unparsed or self._fruitless_bytes > _MAX_FRUITLESS_BYTES) and not content.is_eof():
+        if not parsed or self._fruitless_bytes > _MAX_FRUITLESS_BYTES:
             self.hang_up()
             content.set_exception(web.RequestPayloadError("the body's framing is broken"))
 

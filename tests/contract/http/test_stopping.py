@@ -6,9 +6,11 @@ import pytest
 
 from onnxd.http_frontend.config import HttpConfig
 from onnxd.http_frontend.listener import PortTaken
-from tests.support.http_server import INFER, http_server
+from tests.support.http_server import BOTH_WAYS, INFER, http_server
 from tests.support.raw_http import connect, request_bytes
 from tests.support.serving import HoldingRunner, Serving, identity_spec, served_version
+
+pytestmark = BOTH_WAYS
 
 PATH = "/v2/models/held/infer"
 
