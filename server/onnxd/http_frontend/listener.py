@@ -55,6 +55,11 @@ class Listener:
     def open_connections(self) -> int:
         return 0 if self._connections is None else len(self._connections.open)
 
+    @property
+    def requests_through_aiohttp(self) -> int:
+        """So far; the others have taken the lane."""
+        return 0 if self._connections is None else self._connections.requests_count or 0
+
     async def open(self) -> None:
         """Raises PortTaken, and RuntimeError when aiohttp's compiled parser is missing."""
         require_compiled_parser()

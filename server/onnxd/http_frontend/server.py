@@ -110,6 +110,11 @@ class HttpFrontend:
     def open_connections(self) -> int:
         return self._listener.open_connections
 
+    @property
+    def requests_through_aiohttp(self) -> int:
+        """So far; the others have taken the lane."""
+        return self._listener.requests_through_aiohttp
+
     async def __aenter__(self) -> "HttpFrontend":
         """Raises PortTaken, and RuntimeError when aiohttp's compiled parser is missing."""
         await self._listener.open()

@@ -16,7 +16,7 @@ class EagerTask:
     it but by the callback. Used on the loop's thread only.
     """
 
-    __slots__ = ("__weakref__", "_awaited", "_cancels", "_coroutine", "_done", "_loop", "_to_cancel")
+    __slots__ = ("__weakref__", "_awaited", "_cancels", "_coroutine", "_loop", "_to_cancel", "_when_done")
 
     def __init__(
         self,
@@ -26,7 +26,7 @@ class EagerTask:
     ) -> None:
         self._loop = loop
         self._coroutine: Coroutine[Any, Any, None] | None = coroutine
-        self._done = done
+        self._when_done = done
         self._awaited: asyncio.Future[Any] | None = None
         self._cancels = 0
         self._to_cancel = False
@@ -54,7 +54,7 @@ class EagerTask:
             asyncio.tasks._leave_task(loop, cast(Any, self))
         if ended:
             self._coroutine = None
-            self._done(raised)
+            self._when_done(raised)
             return
         if awaited is None:  # a bare yield, as in sleep(0)
             loop.call_soon(self.step)
@@ -73,6 +73,10 @@ class EagerTask:
         if self._awaited is None or not self._awaited.cancel():
             self._to_cancel = True
         return True
+
+    def done(self) -> bool:
+        """Whether it has ended."""
+        return self._coroutine is None
 
     def cancelling(self) -> int:
         """How often it was cancelled and nobody took it back."""
