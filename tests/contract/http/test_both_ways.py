@@ -4,7 +4,7 @@ Requests are put together from parts that are right, odd and wrong, and cut into
 """
 
 import asyncio
-import json, os
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
@@ -137,7 +137,8 @@ extras = st.lists(
             b"X-Request-Timeout-Ms: soon", b"X-Request-Timeout-Ms: 0", b"X-Long: " + b"a" * 4000,
             b"X-Too-Long: " + b"a" * 9000, b"X-Bad : 1", b" folded", b"X-Tab:\t a \t", b"X-Nul: \x00",
             b"X-Utf: \xc3\xa4", b"X-Bytes: \xff\xfe", b"X-Empty:", b":", b"Origin: http://evil",
-            b"Keep-Alive: 5", b"Content-Type: text/plain", b"Content-Type: a", b"Authorization: Bearer x", b"Trailer: x",
+            b"Keep-Alive: 5", b"Content-Type: text/plain", b"Content-Type: a", b"Authorization: Bearer x",
+            b"Trailer: x",
         ]
     ),
     max_size=3,

@@ -80,8 +80,8 @@ class Lane(asyncio.BufferedProtocol):
 
     @property
     def busy(self) -> bool:
-        """A request is being answered here."""
-        return self._task is not None
+        """A request is being answered, here or by aiohttp."""
+        return self._task is not None or self._state is State.LENT
 
     # What the transport calls.
 

@@ -58,11 +58,13 @@ class Lanes:
     def leave(self, lane: Lane) -> None:
         self._lanes.discard(lane)
         self._connections.open.leave(lane)
+        self.rested()
 
     def pass_on(self, lane: Lane, guest: Connection) -> None:
         """The connection is aiohttp's now."""
         self._lanes.discard(lane)
         self._connections.open.pass_on(lane, guest)
+        self.rested()
 
     def guest(self, lane: Lane, transport: asyncio.Transport) -> Connection:
         """aiohttp's side of a connection, which answers what it is lent."""
@@ -78,7 +80,7 @@ class Lanes:
         self._connections.rest(guest)
 
     def rested(self) -> None:
-        """A request is over."""
+        """A request is over, or its connection."""
         waits = self._all_rest
         if waits is not None and not waits.done() and not any(lane.busy for lane in self._lanes):
             waits.set_result(None)
