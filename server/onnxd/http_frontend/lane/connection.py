@@ -20,6 +20,7 @@ from onnxd.http_frontend.call import Route
 from onnxd.http_frontend.connection import Connection
 from onnxd.http_frontend.lane.eager_task import EagerTask
 from onnxd.http_frontend.lane.head import Head, HeadReader, NotFramed
+from onnxd.http_frontend.lane.head_deadline import HeadDeadline
 from onnxd.http_frontend.lane.incoming import Incoming
 from onnxd.http_frontend.lane.service import LaneCall
 from onnxd.http_frontend.reader_watch import ReaderWatch
@@ -74,8 +75,8 @@ class Lane(asyncio.BufferedProtocol):
         """The transport has more to write than it should."""
         self._drained: asyncio.Future[None] | None = None
         self._watch = ReaderWatch(self._config, loop)
-        self._deadline_s = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self._deadline = HeadDeadline(self._config.keepalive_timeout, loop, self._expired)
+        self._linger: asyncio.TimerHandle | None = None
         self._guest: Connection | None = None
 
     @property
@@ -94,9 +95,7 @@ class Lane(asyncio.BufferedProtocol):
             return
         peer = transport.get_extra_info("peername")
         self._peer = str(peer[0]) if isinstance(peer, tuple) else ""
-        self._await_head()
-        if self._config.keepalive_timeout > 0:
-            self._timer = self._loop.call_at(self._deadline_s, self._check_deadline)
+        self._deadline.start()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         if self._incoming is not None:
@@ -277,7 +276,7 @@ class Lane(asyncio.BufferedProtocol):
                 self._close()
         else:
             self._state = State.IDLE
-            self._await_head()
+            self._deadline.start()
             if self._waiting:
                 self._transport.resume_reading()
                 self._take_requests()
@@ -290,8 +289,7 @@ class Lane(asyncio.BufferedProtocol):
         if self._owed <= 0 or self._config.linger_timeout <= 0:
             self._close()
         else:
-            self._stop_timer()
-            self._timer = self._loop.call_later(self._config.linger_timeout, self._close)
+            self._linger = self._loop.call_later(self._config.linger_timeout, self._close)
 
     # Requests that aiohttp answers.
 
@@ -321,7 +319,7 @@ class Lane(asyncio.BufferedProtocol):
         if self._guest is not None:
             self._lanes.rest(self._guest)
         self._state = State.IDLE
-        self._await_head()
+        self._deadline.start()
         if self._waiting:
             self._transport.resume_reading()
             self._take_requests()
@@ -339,7 +337,7 @@ class Lane(asyncio.BufferedProtocol):
         guest.lender = None
         self._lanes.pass_on(self, guest)
         if self._config.keepalive_timeout > 0:
-            guest.await_head_until(self._deadline_s)
+            guest.await_head_until(self._deadline.at_s)
         transport.resume_reading()
         guest.data_received(waiting)
 
@@ -366,6 +364,11 @@ class Lane(asyncio.BufferedProtocol):
             self._task.cancel()
         self._close()
 
+    def _expired(self) -> bool:
+        if self._state is State.IDLE:
+            self._close()
+        return self._state is State.OVER
+
     def _close(self) -> None:
         self._end()
         if self._transport is not None:
@@ -374,25 +377,9 @@ class Lane(asyncio.BufferedProtocol):
     def _end(self) -> None:
         self._state = State.OVER
         self._owed = 0
-        self._stop_timer()
+        self._deadline.stop()
+        if self._linger is not None:
+            self._linger.cancel()
         if self._incoming is not None:
             self._incoming.close()
             self._incoming = None
-
-    # The time until a head is there.
-
-    def _await_head(self) -> None:
-        self._deadline_s = self._loop.time() + self._config.keepalive_timeout
-
-    def _check_deadline(self) -> None:
-        if self._state is State.IDLE and self._loop.time() >= self._deadline_s:
-            self._close()
-            return
-        later_s = self._deadline_s if self._state is State.IDLE else 0.0
-        soonest_s = self._loop.time() + self._config.keepalive_timeout
-        self._timer = self._loop.call_at(later_s or soonest_s, self._check_deadline)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
