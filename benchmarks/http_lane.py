@@ -3,8 +3,8 @@
     python -m benchmarks.http_lane [--rounds N] [--seconds N] [--connections N]
 
 Identity in HTTP binary: a row of 16 bytes, and 600 KB in 16 connections. All servers are up on one core, the
-load is on another, and each round visits every cell once: use the ratios. Exits 1 when a request failed or the
-lane does not save anything.
+load is on another, and each round visits every cell once: use the ratios. Exits 1 when a request failed or
+the lane does not save anything.
 """
 
 import argparse
@@ -85,7 +85,8 @@ def main() -> int:
         for (size, name), rate in medians.items()
     ]
     columns = ["row", "server", "req/CPU s", "CPU us", "x aiohttp echo", "x protocol echo", "x without lane"]
-    show(f"identity, HTTP binary, {options.connections} connections (600 KB: {_LARGE_CONNECTIONS})", columns, lines)
+    title = f"identity, HTTP binary, {options.connections} connections (600 KB: {_LARGE_CONNECTIONS})"
+    show(title, columns, lines)
     for note in notes():
         print("note:", note)
     slower = [size for size in ("16 bytes", "600 KB") if medians[size, LANE] < medians[size, AIOHTTP]]
