@@ -165,7 +165,8 @@ def _asks(wire: str, gate: Gate, key: str) -> Callable[[], None]:
     request = make_mocked_request("POST", "/v2/models/m/infer", headers, transport=Connected())
 
     def ask_http() -> None:
-        caller = gate.admit("infer", credentials_of(request, gate))
+        sent = credentials_of(request.headers, request.remote or "", request.transport, gate)
+        caller = gate.admit("infer", sent)
         require(caller, "infer", "m")
         if gate.rates.on:
             with gate.rates.hold(caller.principal, "127.0.0.1", "m"):

@@ -111,27 +111,31 @@ class InferenceService:
             raise Unavailable(
                 f"the server has {self._in_flight} requests in flight, its maximum", retry_after_s=1.0
             )
-        self._settle_deadline(request)
-        self._in_flight += 1
-        try:
-            with Lease(self.served(request.model_name, request.model_version)) as served:
-                if not request.uses_shared_memory:
-                    return await _run(request, served)
-                with self.shared_memory.hold(request) as held:
-                    await self.shared_memory.read_inputs(held, request)
-                    response = await _run(request, served)
-                    await self.shared_memory.write_outputs(held, response)
-                    return response
-        finally:
-            self._in_flight -= 1
-
-    def _settle_deadline(self, request: InferRequest) -> None:
         now_s = time.monotonic()
         latest_s = now_s + self._config.default_timeout
         if request.deadline_s is None or request.deadline_s > latest_s:
             request.deadline_s = latest_s
         elif request.deadline_s <= now_s:
             raise DeadlineExceeded("the request's deadline had passed before the model was asked")
+        self._in_flight += 1
+        try:
+            with Lease(self.served(request.model_name, request.model_version)) as served:
+                if request.uses_shared_memory:
+                    return await self._infer_shared(request, served)
+                rows = validate(request, served.spec, served.most_rows)
+                outputs = await served.submit(request, rows, _output_names(request, served))
+                return _response(request, served, outputs)
+        finally:
+            self._in_flight -= 1
+
+    async def _infer_shared(self, request: InferRequest, served: ServedVersion) -> InferResponse:
+        with self.shared_memory.hold(request) as held:
+            await self.shared_memory.read_inputs(held, request)
+            rows = validate(request, served.spec, served.most_rows)
+            outputs = await served.submit(request, rows, _output_names(request, served))
+            response = _response(request, served, outputs)
+            await self.shared_memory.write_outputs(held, response)
+            return response
 
     # What there is to ask.
 
@@ -186,10 +190,13 @@ class InferenceService:
             )
 
 
-async def _run(request: InferRequest, served: ServedVersion) -> InferResponse:
-    rows = validate(request, served.spec, served.most_rows)
-    names = tuple(output.name for output in request.outputs) or served.output_names
-    outputs = await served.submit(request, rows, names)
+def _output_names(request: InferRequest, served: ServedVersion) -> tuple[str, ...]:
+    if not request.outputs:
+        return served.output_names
+    return tuple(output.name for output in request.outputs)
+
+
+def _response(request: InferRequest, served: ServedVersion, outputs: Mapping[str, Array]) -> InferResponse:
     if served.reshaped_outputs:
         outputs = _as_clients_see(outputs, served)
     if request.outputs:

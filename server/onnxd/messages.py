@@ -169,7 +169,9 @@ class InferRequest:
 
     @property
     def uses_shared_memory(self) -> bool:
-        return bool(self.shared_inputs) or any(output.place is not None for output in self.outputs)
+        if self.shared_inputs:
+            return True
+        return bool(self.outputs) and any(output.place is not None for output in self.outputs)
 
 
 @dataclass(slots=True)
@@ -187,4 +189,7 @@ class InferResponse:
     @property
     def total_bytes(self) -> int:
         """Of the arrays; of text only what refers to it."""
-        return sum(array.nbytes for array in self.outputs.values())
+        total = 0
+        for array in self.outputs.values():
+            total += array.nbytes
+        return total

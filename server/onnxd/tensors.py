@@ -35,6 +35,9 @@ class Datatype(enum.Enum):
     FP64 = "FP64"
     BYTES = "BYTES"
 
+    # There is one of each: what Enum has in place of this is a function in Python, for every look-up.
+    __hash__ = object.__hash__
+
     @property
     def dtype(self) -> np.dtype[Any]:
         """The NumPy dtype; object (of `str`) for BYTES."""

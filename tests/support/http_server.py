@@ -3,8 +3,10 @@
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import pytest
 
 from onnxd.http_frontend.config import HttpConfig
 from onnxd.http_frontend.server import HttpFrontend
@@ -21,6 +23,8 @@ from tests.support.raw_http import Answer, connect, request_bytes
 from tests.support.serving import Serving
 
 ROW: list[float] = [1.0, 2.0, 3.0, 4.0]
+BOTH_WAYS = pytest.mark.parametrize("way", ["lane", "aiohttp"])
+"""For a module whose tests hold whichever way inference requests take."""
 INFER = json.dumps(
     {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP32", "data": ROW}]}, separators=(",", ":")
 ).encode()
@@ -75,7 +79,7 @@ async def http_server(
     """Listen on a free port while the context lasts."""
     tracing = tracing or Tracing()
     frontend = HttpFrontend(
-        config or HttpConfig(port=0),
+        replace(config or HttpConfig(port=0), lane=stand.lane),
         host,
         inference=stand.inference,
         lifecycle=stand.control,

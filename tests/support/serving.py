@@ -182,6 +182,8 @@ class Serving:
     inference: InferenceService
     control: ScriptedControl
     refusals: Refusals = field(default_factory=Refusals)
+    lane: bool = True
+    """Whether inference over HTTP takes the lane."""
 
     def serve(self, *versions: ServedVersion) -> None:
         """Serve these versions of one model, instead of what served under its name."""

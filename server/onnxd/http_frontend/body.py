@@ -4,6 +4,7 @@ import asyncio
 from typing import Any, Final
 
 from aiohttp import StreamReader, web
+from multidict import MultiMapping
 
 from onnxd.errors import MalformedPayload, PayloadTooLarge, RequestTooSlow
 from onnxd.http_frontend.call import Call
@@ -18,7 +19,6 @@ from onnxd.scheduler.payloads import Payload, PayloadBound
 CONTROL_BYTES: Final = 2**19
 """Of a control call without files: ten thousand times what any of them needs."""
 _DEADLINE_STEP_BYTES: Final = 16384
-"""The deadline moves once in so many bytes: a timer for every chunk would cost more than the chunk."""
 
 
 class BodyReader:
@@ -37,15 +37,15 @@ class BodyReader:
         """
         request = call.request
         payload = call.payload = self._payloads.open()
-        compressed = is_compressed(request)
+        compressed = is_compressed(request.headers)
         content = request.content
         if content.is_eof() and "Transfer-Encoding" not in request.headers:
             # Nearly always: a small body comes with its head.
             body = content.read_nowait()
-            self._check_size(len(body))
+            check_size(len(body), self._config)
             payload.grow(len(body))
         else:
-            self._check_size(request.content_length or 0)
+            check_size(request.content_length or 0, self._config)
             payload.grow(request.content_length or 0)
             await _send_continue(request)
             body = await self._receive(request, content, payload)
@@ -71,7 +71,8 @@ class BodyReader:
         latest = loop.time() + self._config.body_timeout
         chunked = request.content_length is None
         parts: list[bytes] = []
-        received = counted = chunks = 0
+        received = chunks = 0
+        granted_s = 0.0
         try:
             async with asyncio.timeout_at(latest) as deadline:
                 while True:
@@ -86,7 +87,7 @@ class BodyReader:
                             break
                     parts.append(part)
                     received += len(part)
-                    self._check_size(received)
+                    check_size(received, self._config)
                     if chunked:
                         payload.grow(len(part))
                     if chunks > self._config.max_chunks:
@@ -94,28 +95,42 @@ class BodyReader:
                         raise MalformedPayload(
                             f"the body comes in more than {self._config.max_chunks} chunks; send bigger ones"
                         )
-                    if received - counted >= _DEADLINE_STEP_BYTES and self._config.min_rate > 0:
-                        counted = received
-                        deadline.reschedule(latest + received / self._config.min_rate)
+                    if (more := more_s(received, self._config)) > granted_s:
+                        granted_s = more
+                        deadline.reschedule(latest + more)
         except TimeoutError as error:
-            raise RequestTooSlow(
-                f"the body did not arrive in time: {received} bytes in {self._config.body_timeout:g} s, "
-                f"and then at least {self._config.min_rate} bytes a second are expected"
-            ) from error
+            raise too_slow(received, self._config) from error
         return b"".join(parts)
 
-    def _check_size(self, size: int) -> None:
-        if 0 <= self._config.max_body < size:
-            raise PayloadTooLarge(
-                f"the body has {size} bytes or more, over the limit of {self._config.max_body} "
-                "(the setting http.max_body)"
-            )
 
-
-def is_compressed(request: web.BaseRequest) -> bool:
+def is_compressed(headers: MultiMapping[str]) -> bool:
     """Whether the body comes compressed. Raises UnsupportedEncoding for an encoding that is not read."""
-    return "Content-Encoding" in request.headers and parse_content_encoding(
-        ", ".join(request.headers.getall("Content-Encoding"))
+    return "Content-Encoding" in headers and parse_content_encoding(
+        ", ".join(headers.getall("Content-Encoding"))
+    )
+
+
+def check_size(size: int, config: HttpConfig) -> None:
+    """Raises PayloadTooLarge."""
+    if 0 <= config.max_body < size:
+        raise PayloadTooLarge(
+            f"the body has {size} bytes or more, over the limit of {config.max_body} "
+            "(the setting http.max_body)"
+        )
+
+
+def more_s(received: int, config: HttpConfig) -> float:
+    """How much longer a body may take than the timeout, for so many bytes of it having come. In steps: a
+    timer moved for every chunk would cost more than the chunk."""
+    counted = received - received % _DEADLINE_STEP_BYTES
+    return counted / config.min_rate if config.min_rate > 0 else 0.0
+
+
+def too_slow(received: int, config: HttpConfig) -> RequestTooSlow:
+    """For a body whose time is over."""
+    return RequestTooSlow(
+        f"the body did not arrive in time: {received} bytes in {config.body_timeout:g} s, "
+        f"and then at least {config.min_rate} bytes a second are expected"
     )
 
 

@@ -1,9 +1,11 @@
 """One request on its way through the front end, and the routes that it may take."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from aiohttp import web
+from multidict import MultiMapping
 
 from onnxd.errors import ServerError
 from onnxd.messages import Timeline
@@ -26,6 +28,8 @@ class Route:
     """Its row in the table of permissions (security/operations.py)."""
     model: str = ""
     """The one model that it is about, on a path that names none."""
+    on_lane: bool = False
+    """Whether its requests may go without aiohttp, on the lane, which knows inference alone."""
     label: str = field(init=False)
     """Method and pattern, for the access log: never the path, whose names are the client's."""
 
@@ -35,10 +39,19 @@ class Route:
 
 
 @dataclass(slots=True)
-class Call:
-    """A request: what the boundary settles before the handler runs, and what it logs afterwards."""
+class Exchange:
+    """A request, whichever way it came: its head, what the boundary settles before it is answered, and what
+    is logged afterwards."""
 
-    request: web.BaseRequest
+    method: str
+    path: str
+    """As it was sent, percent-encoding and all, without the query."""
+    headers: MultiMapping[str]
+    """By name, whatever its case."""
+    peer: str
+    """The address that it came from; "" = none that is known."""
+    transport: asyncio.BaseTransport | None
+    """None = the client has gone."""
     received_ns: int
     """time.monotonic_ns() when the head of the request was there."""
     route: Route | None = None
@@ -65,6 +78,22 @@ class Call:
     """What went wrong, where the answer is not a refusal of the boundary's; for the access log."""
     error_kind: type[ServerError] | None = None
     """Its class, to be counted. Not the error itself: that has frames, and they have this."""
+
+    def host(self) -> str | None:
+        """Whom the request is for; None = it does not say."""
+        return self.headers.get("Host")
+
+
+@dataclass(slots=True)
+class Call(Exchange):
+    """A request that came through aiohttp."""
+
+    request: web.BaseRequest = field(kw_only=True)
+
+    def host(self) -> str | None:
+        # In a request of the absolute form that is in the target, whatever the header says. In others
+        # request.host would look the machine's own name up when there is no header.
+        return Exchange.host(self) if self.request.raw_path.startswith("/") else self.request.host
 
 
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]

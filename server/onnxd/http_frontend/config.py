@@ -33,6 +33,9 @@ class HttpConfig:
     and closed. 0 = no limit, as is right behind a proxy."""
     max_chunks: Annotated[int, Gt(0)] = 65536
     """Chunks of one body with chunked transfer coding: tiny chunks cost time, not memory."""
+    lane: bool = True
+    """Whether inference requests of the usual form take the short way from the socket to the codec. With
+    false aiohttp answers them, as it does all else: the same, but slower."""
     backlog: Annotated[int, Gt(0)] = 1024
     """Connections that the system may hold for the server to accept."""
 

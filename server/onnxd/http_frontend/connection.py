@@ -6,45 +6,27 @@ request that cannot be parsed repeats the client's bytes; connections are not co
 """
 
 import asyncio
-import socket
-import struct
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import structlog
-from aiohttp import http_parser, web
+from aiohttp import EMPTY_PAYLOAD, StreamReader, http_parser, web
 from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
 
 from onnxd.http_frontend.config import HttpConfig
 from onnxd.http_frontend.errors import refusal
-from onnxd.protocol.json_response import encode_error
-from onnxd.security.rates import network_of
+from onnxd.http_frontend.open_connections import OpenConnections
+from onnxd.http_frontend.reader_watch import ReaderWatch
 
 _log = structlog.get_logger(__name__)
 
 _MAX_HEAD_LINE_BYTES: Final = 8190
 _MAX_HEADERS: Final = 128
+_TURNS_AFTER_ANSWER: Final = 4
+_LOOK_AGAIN_S: Final = 0.01
 _MAX_FRUITLESS_BYTES: Final = 65536
 """Bytes in the middle of a body that belong to none: the extension of a chunk, or zeros before its size."""
-
-
-def _ready_made(status: bytes, message: str) -> bytes:
-    """A refusal of a connection, sent before anything is read."""
-    body = encode_error(message)
-    return (
-        b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
-        b"Connection: close\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body)
-    )
-
-
-_TOO_MANY: Final = _ready_made(
-    b"503 Service Unavailable", "the server has as many connections as it may; try again later"
-)
-_TOO_MANY_OF_ONE: Final = _ready_made(
-    b"429 Too Many Requests",
-    "this address has as many connections as it may (http.max_connections_per_address); use those again",
-)
 
 
 def require_compiled_parser() -> None:
@@ -56,18 +38,28 @@ def require_compiled_parser() -> None:
         )
 
 
+class Lender(Protocol):
+    """Whose connection it is, where aiohttp is lent single requests."""
+
+    def given_back(self) -> bool:
+        """The request is answered, and the next may come. False = not all of it has been lent yet."""
+
+
 class Connection(web.RequestHandler):
-    """One client's connection."""
+    """One client's connection, or what a lender passes on of one."""
 
-    __slots__ = ("_config", "_fruitless_bytes", "_unsent_bytes", "_unsent_timer", "_watched")
+    __slots__ = ("_fruitless_bytes", "_reader", "_receiving", "lender")
 
-    def __init__(self, manager: "Connections", config: HttpConfig, **settings: Any) -> None:
+    def __init__(
+        self, manager: "Connections", config: HttpConfig, lender: Lender | None = None, **settings: Any
+    ) -> None:
         super().__init__(manager, **settings)
-        self._config = config
+        self.lender = lender
+        """None = the connection is its own."""
+        self._receiving: StreamReader = EMPTY_PAYLOAD
+        """The body of the last request that was parsed."""
         self._fruitless_bytes = 0
-        self._watched: asyncio.Transport | None = None
-        self._unsent_bytes = 0
-        self._unsent_timer: asyncio.TimerHandle | None = None
+        self._reader = ReaderWatch(config, self._loop)
 
     def hang_up(self) -> None:
         """Do not wait for the rest of the body: what is left of it costs more than a lost answer."""
@@ -77,21 +69,57 @@ class Connection(web.RequestHandler):
     # is running, which would wait for the rest in vain; and a chunk's extension may be endless.
 
     def data_received(self, data: bytes) -> None:
-        request = self._current_request
-        if request is None or request.content.is_eof():
-            super().data_received(data)
-            return
-        content = request.content
+        content = self._receiving
         before = content.total_bytes
         super().data_received(data)
+        # Its request may not have reached a handler yet.
+        last = self._messages[-1] if self._messages else None
+        parsed = last is None or isinstance(last[0], RawRequestMessage)
+        if last is not None and parsed and last[1] is not content:
+            self._receiving = last[1]
+            self._fruitless_bytes = 0
+            return
+        if content.is_eof():
+            return
         if content.total_bytes != before:
             self._fruitless_bytes = 0
         else:
             self._fruitless_bytes += len(data)
-        unparsed = self._messages and not isinstance(self._messages[-1][0], RawRequestMessage)
-        if (unparsed or self._fruitless_bytes > _MAX_FRUITLESS_BYTES) and not content.is_eof():
+        if not parsed or self._fruitless_bytes > _MAX_FRUITLESS_BYTES:
             self.hang_up()
             content.set_exception(web.RequestPayloadError("the body's framing is broken"))
+
+    # Requests that are lent one by one.
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        finished = await super().finish_response(request, resp, start_time)
+        if self.lender is not None:
+            self._loop.call_soon(self._give_back)
+        return finished
+
+    def _give_back(self, tries: int = 1) -> None:
+        """As soon as aiohttp waits for the next request: some turns of the loop after an answer, or when the
+        rest of an unread body has come. When it ends the connection instead, the lender hears of it."""
+        if self.lender is None or self.transport is None or self._close or self._force_close:
+            return
+        waits = self._waiter is not None and not self._waiter.done() and not self._messages
+        if not waits or not self.lender.given_back():
+            wait_s = 0.0 if tries < _TURNS_AFTER_ANSWER else _LOOK_AGAIN_S
+            self._loop.call_later(wait_s, self._give_back, tries + 1)
+
+    def stop_waiting(self) -> None:
+        """No deadline for the next head: the lender has its own."""
+        if self._keepalive_handle is not None:
+            self._keepalive_handle.cancel()
+            self._keepalive_handle = None
+
+    def await_head_until(self, deadline_s: float) -> None:
+        """A deadline for the head that is coming, in the loop's time."""
+        self.stop_waiting()
+        self._next_keepalive_close_time = deadline_s
+        self._keepalive_handle = self._loop.call_at(deadline_s, self._process_keepalive)
 
     def handle_error(
         self,
@@ -114,42 +142,20 @@ class Connection(web.RequestHandler):
         response.headers["Connection"] = "close"
         return response
 
-    # Readers that do not read. asyncio says when its buffer is over its high-water mark and when it is
-    # below again; between the two the buffer has to shrink. Nothing is paid for answers that just go out.
+    # Readers that do not read.
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._watched = self.transport
-        if self._watched is not None:
-            self._unsent_bytes = self._watched.get_write_buffer_size()
-            self._watch_reader()
+        if self.transport is not None:
+            self._reader.begin(self.transport)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._stop_watching()
+        self._reader.end()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._stop_watching()
+        self._reader.end()
         super().connection_lost(exc)
-
-    def _watch_reader(self) -> None:
-        self._unsent_timer = self._loop.call_later(self._config.write_timeout, self._check_reader)
-
-    def _check_reader(self) -> None:
-        if self._watched is None:
-            return
-        unsent = self._watched.get_write_buffer_size()
-        if self._unsent_bytes - unsent < max(1.0, self._config.min_rate * self._config.write_timeout):
-            _reset(self._watched)
-            return
-        self._unsent_bytes = unsent
-        self._watch_reader()
-
-    def _stop_watching(self) -> None:
-        if self._unsent_timer is not None:
-            self._unsent_timer.cancel()
-            self._unsent_timer = None
-        self._watched = None
 
 
 class Connections(web.Server):
@@ -172,76 +178,33 @@ class Connections(web.Server):
             max_headers=_MAX_HEADERS,
         )
         self._config = config
-        self._open: dict[web.RequestHandler, asyncio.Transport] = {}
-        self._addresses: dict[web.RequestHandler, str] = {}
-        """Whose each connection is; empty where those of an address are not limited."""
-        self._of_address: dict[str, int] = {}
-        """How many each address has."""
-        self._all_closed: asyncio.Future[None] | None = None
-
-    @property
-    def open_connections(self) -> int:
-        return len(self._open)
+        self.open: Final = OpenConnections(config)
 
     def __call__(self) -> web.RequestHandler:
         return Connection(self, self._config, loop=self._loop, **self._kwargs)
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
-        self._open[handler] = transport
-        most = self._config.max_connections_per_address
-        if len(self._open) > self._config.max_connections:
-            _refuse(transport, _TOO_MANY)
-        elif most:
-            address = _address_of(transport)
-            count = self._of_address.get(address, 0)
-            if count >= most:
-                _refuse(transport, _TOO_MANY_OF_ONE)
-            else:
-                self._of_address[address] = count + 1
-                self._addresses[handler] = address
+        if not isinstance(handler, Connection) or handler.lender is None:
+            self.open.enter(handler, transport)
+
+    # Connections of a lender's: known here, and so part of a shutdown, while there is a request on them.
+
+    def lent(self, lender: Lender) -> Connection:
+        return Connection(self, self._config, lender, loop=self._loop, **self._kwargs)
+
+    def wake(self, guest: Connection, transport: asyncio.Transport) -> None:
+        """It is to answer another request."""
+        self._connections[guest] = transport
+
+    def rest(self, guest: Connection) -> None:
+        """It has answered what it was lent."""
+        guest.stop_waiting()
+        self._connections.pop(guest, None)
 
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
-        self._open.pop(handler, None)
-        address = self._addresses.pop(handler, None)
-        if address is not None:
-            self._of_address[address] -= 1
-            if not self._of_address[address]:
-                del self._of_address[address]
+        self.open.leave(handler)
         super().connection_lost(handler, exc)
-        if self._all_closed is not None and not self._open and not self._all_closed.done():
-            self._all_closed.set_result(None)
-
-    async def wait_closed(self, timeout_s: float) -> None:
-        """After shutdown: wait until the last answers are sent, and cut those whose readers do not read."""
-        if not self._open:
-            return
-        self._all_closed = self._loop.create_future()
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._all_closed
-        except TimeoutError:
-            for transport in tuple(self._open.values()):
-                _reset(transport)
-
-
-def _refuse(transport: asyncio.Transport, answer: bytes) -> None:
-    transport.write(answer)
-    transport.close()
-
-
-def _address_of(transport: asyncio.Transport) -> str:
-    peer = transport.get_extra_info("peername")
-    return network_of(peer[0]) if isinstance(peer, tuple) else ""
-
-
-def _reset(transport: asyncio.Transport) -> None:
-    """End a connection whose reader does not read. Closing it in order would wait until all is sent, in our
-    buffer or, for minutes and out of our sight, in the kernel's."""
-    transport.get_extra_info("socket").setsockopt(
-        socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-    )
-    transport.abort()
 
 
 def _what_is_wrong(exc: BaseException | None) -> str:

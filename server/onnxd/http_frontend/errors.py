@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp import web
@@ -39,8 +40,24 @@ def status_of(error: ServerError) -> int:
     return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
 
 
-def response_to(error: ServerError) -> web.Response:
-    """The answer to a request that ended in an error."""
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An answer other than a success: `{"error": message}`, never compressed."""
+
+    status: int
+    message: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Beside those of every answer in JSON."""
+
+    def response(self) -> web.Response:
+        response = web.Response(status=self.status, body=encode_error(self.message), headers=JSON_HEADERS)
+        if self.headers:
+            response.headers.update(self.headers)
+        return response
+
+
+def refusal_of(error: ServerError) -> Refusal:
+    """What the client of a request that ended in an error is told."""
     headers: dict[str, str] = {}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
@@ -48,12 +65,14 @@ def response_to(error: ServerError) -> web.Response:
         headers["WWW-Authenticate"] = 'Bearer realm="onnxd"'
     if isinstance(error, errors.UnsupportedEncoding):
         headers["Accept-Encoding"] = error.readable
-    return refusal(status_of(error), error.message, headers)
+    return Refusal(status_of(error), error.message, headers)
+
+
+def response_to(error: ServerError) -> web.Response:
+    """The answer to a request that ended in an error."""
+    return refusal_of(error).response()
 
 
 def refusal(status: int, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
     """An answer other than a success: `{"error": message}`, never compressed."""
-    response = web.Response(status=status, body=encode_error(message), headers=JSON_HEADERS)
-    if headers:
-        response.headers.update(headers)
-    return response
+    return Refusal(status, message, headers or {}).response()

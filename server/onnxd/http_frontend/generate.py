@@ -78,7 +78,7 @@ class GenerateHandlers:
     ) -> web.StreamResponse:
         timeline = progress.timeline
         latest_s = deadline_s(call)
-        if is_compressed(call.request):
+        if is_compressed(call.headers):
             raise UnsupportedEncoding(
                 "'generate' takes no compressed body: send it without Content-Encoding", readable="identity"
             )
@@ -103,7 +103,7 @@ class GenerateHandlers:
         body = encode(response)
         timeline.encode_end_ns = time.monotonic_ns()
         headers = headers.copy()
-        progress.add_timing(headers)
+        headers.update(progress.timing())
         return await send_parts(call, [body], headers)
 
 

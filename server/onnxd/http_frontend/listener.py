@@ -10,6 +10,8 @@ from aiohttp import web
 
 from onnxd.http_frontend.config import HttpConfig
 from onnxd.http_frontend.connection import Connections, require_compiled_parser
+from onnxd.http_frontend.lane.lanes import Lanes
+from onnxd.http_frontend.lane.service import LaneService
 
 _SHORTEST_WAIT_S: Final = 0.01
 _HANDSHAKE_S: Final = 10.0
@@ -33,8 +35,12 @@ class Listener:
         *,
         flag: str,
         tls: ssl.SSLContext | None,
+        lane: LaneService | None = None,
     ) -> None:
-        """The bounds are `config`'s, the port is not. `flag` is how the operator chooses another."""
+        """The bounds are `config`'s, the port is not. `flag` is how the operator chooses another. `lane`:
+        what answers requests without the handler, where it can; None = nothing."""
+        self._lane = lane
+        self._lanes: Lanes | None = None
         self._tls = tls
         self._handler = handler
         self._config = config
@@ -47,15 +53,22 @@ class Listener:
 
     @property
     def open_connections(self) -> int:
-        return 0 if self._connections is None else self._connections.open_connections
+        return 0 if self._connections is None else len(self._connections.open)
+
+    @property
+    def requests_through_aiohttp(self) -> int:
+        """So far; the others have taken the lane."""
+        return 0 if self._connections is None else self._connections.requests_count or 0
 
     async def open(self) -> None:
         """Raises PortTaken, and RuntimeError when aiohttp's compiled parser is missing."""
         require_compiled_parser()
         self._connections = Connections(self._handler, self._config)
+        if self._lane is not None:
+            self._lanes = Lanes(self._lane, self._connections)
         try:
             self._listener = await asyncio.get_running_loop().create_server(
-                self._connections,
+                self._lanes or self._connections,
                 self._host,
                 self.port,
                 backlog=self._config.backlog,
@@ -79,6 +92,11 @@ class Listener:
         # One turn, so that what has arrived counts as in flight.
         await asyncio.sleep(0)
         self._connections.pre_shutdown()
-        # aiohttp waits so long for the requests, and once more as long before it cancels them; 0 is for ever.
-        await self._connections.shutdown(max(grace_s / 2, _SHORTEST_WAIT_S))
-        await self._connections.wait_closed(max(ends_s - time.monotonic(), _SHORTEST_WAIT_S))
+        async with asyncio.TaskGroup() as ends:
+            if self._lanes is not None:
+                self._lanes.close_idle()
+                ends.create_task(self._lanes.shutdown(max(grace_s, _SHORTEST_WAIT_S)))
+            # aiohttp waits so long for the requests, and once more as long before it cancels them; 0 is for
+            # ever.
+            ends.create_task(self._connections.shutdown(max(grace_s / 2, _SHORTEST_WAIT_S)))
+        await self._connections.open.wait_closed(max(ends_s - time.monotonic(), _SHORTEST_WAIT_S))

@@ -97,7 +97,8 @@ class MetricsListener:
         if request.rel_url.raw_path not in _PATHS:
             return web.Response(headers=SERVER_HEADERS, content_type="text/plain")
         try:
-            self._gate.admit("metrics", credentials_of(request, self._gate))
+            sent = credentials_of(request.headers, request.remote or "", request.transport, self._gate)
+            self._gate.admit("metrics", sent)
         except ServerError as refused:
             return response_to(refused)
         return await _answer(self._metrics, request)

@@ -10,7 +10,9 @@ from onnxd.http_frontend.config import HttpConfig
 from onnxd.http_frontend.generate import GenerateHandlers
 from onnxd.http_frontend.health import HealthHandlers
 from onnxd.http_frontend.infer import InferHandlers
+from onnxd.http_frontend.infer_steps import InferSteps
 from onnxd.http_frontend.json_process import JsonProcess
+from onnxd.http_frontend.lane.service import LaneService
 from onnxd.http_frontend.listener import Listener
 from onnxd.http_frontend.live import LiveEvents
 from onnxd.http_frontend.log_settings import LogSettingHandlers
@@ -25,7 +27,9 @@ from onnxd.http_frontend.simple import SimpleHandlers
 from onnxd.http_frontend.statistics import StatisticsHandlers
 from onnxd.http_frontend.trace_settings import TraceSettingHandlers
 from onnxd.inference import InferenceService
+from onnxd.protocol.json_response import ResponseHeads
 from onnxd.protocol.limits import ProtocolLimits
+from onnxd.protocol.request_plans import RequestPlans
 from onnxd.repository.control_plane import ControlPlane
 from onnxd.repository.placement_report import PlacementReports
 from onnxd.security.gate import Gate
@@ -72,11 +76,12 @@ class HttpFrontend:
         self.large = large = JsonProcess(limits)
         """Reads JSON that is too large for this process."""
         self._live = LiveEvents(inference, lifecycle, observe)
+        steps = InferSteps(inference, tracing, large, limits, RequestPlans(limits), ResponseHeads())
         pages = PageHandlers(inference, server_version, gate.authenticates)
         self.routes = pages.described = routes(
             health=HealthHandlers(inference),
             metadata=MetadataHandlers(inference, server_name, server_version),
-            infer=InferHandlers(inference, tracing, body, large, limits),
+            infer=InferHandlers(steps, body),
             generate=GenerateHandlers(inference, tracing, body, large, limits),
             statistics=StatisticsHandlers(inference, tracing.recent),
             repository=RepositoryHandlers(lifecycle, body, large, limits),
@@ -91,7 +96,10 @@ class HttpFrontend:
         )
         """Everything that is answered, for the documentation and for the tests that walk it."""
         self._boundary = Boundary(self.routes, host, refusals, gate)
-        self._listener = Listener(self._boundary, config, host, config.port, flag="--http-port", tls=tls)
+        lane = LaneService(self._boundary, steps, config, inference.payloads) if config.lane else None
+        self._listener = Listener(
+            self._boundary, config, host, config.port, flag="--http-port", tls=tls, lane=lane
+        )
 
     @property
     def port(self) -> int:
@@ -101,6 +109,11 @@ class HttpFrontend:
     @property
     def open_connections(self) -> int:
         return self._listener.open_connections
+
+    @property
+    def requests_through_aiohttp(self) -> int:
+        """So far; the others have taken the lane."""
+        return self._listener.requests_through_aiohttp
 
     async def __aenter__(self) -> "HttpFrontend":
         """Raises PortTaken, and RuntimeError when aiohttp's compiled parser is missing."""

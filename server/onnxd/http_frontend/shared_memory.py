@@ -7,7 +7,7 @@ from aiohttp import web
 
 from onnxd.errors import InvalidName
 from onnxd.http_frontend.body import BodyReader
-from onnxd.http_frontend.call import Call, Handler, Route
+from onnxd.http_frontend.call import Call, Exchange, Handler, Route
 from onnxd.http_frontend.responses import json_response
 from onnxd.protocol.limits import ProtocolLimits
 from onnxd.protocol.shared_memory import (
@@ -76,9 +76,9 @@ class SharedMemoryHandlers:
         return await self.body.read_object(call, self.limits)
 
 
-def is_local(call: Call) -> bool:
+def is_local(call: Exchange) -> bool:
     """Whether the caller is on this machine. A web page on it is not: it runs for somebody else."""
-    return is_loopback(call.request.remote) and "Origin" not in call.request.headers
+    return is_loopback(call.peer) and "Origin" not in call.headers
 
 
 def _routes(method: str, root: str, verb: str, handler: Handler) -> tuple[Route, Route]:

@@ -3,12 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-
-from aiohttp import web
-from multidict import CIMultiDict
+from typing import TypeVar
 
 from onnxd.errors import ServerError
-from onnxd.http_frontend.call import Call
+from onnxd.http_frontend.call import Exchange
 from onnxd.http_frontend.errors import CLIENT_GONE, status_of
 from onnxd.messages import InferRequest, Timeline
 from onnxd.telemetry.request_headers import TIMING, timing_headers, wants_timing
@@ -28,18 +26,21 @@ class Progress:
     """Whether its client asked for its times."""
     trace: RequestTrace | None = None
 
-    def add_timing(self, headers: CIMultiDict[str]) -> None:
-        """Tell the client, if it asked."""
-        if self.wants_timing:
-            headers.update(timing_headers(self.timeline, self.trace.traceparent if self.trace else ""))
+    def timing(self) -> list[tuple[str, str]]:
+        """The headers that tell the client its times, if it asked."""
+        if not self.wants_timing:
+            return []
+        return timing_headers(self.timeline, self.trace.traceparent if self.trace else "")
 
 
-Answer = Callable[[Call, Progress], Awaitable[web.StreamResponse]]
+_C = TypeVar("_C", bound=Exchange)
+_T = TypeVar("_T")
+_ANSWERED = 200
 
 
-async def traced(tracing: Tracing, call: Call, answer: Answer) -> web.StreamResponse:
+async def traced(tracing: Tracing, call: _C, answer: Callable[[_C, Progress], Awaitable[_T]]) -> _T:
     """Answer a call, and tell its trace when it is over; what it raises is raised again."""
-    headers = call.request.headers
+    headers = call.headers
     progress = Progress(Timeline(received_ns=call.received_ns))
     call.timeline = progress.timeline
     if TIMING in headers:
@@ -53,7 +54,7 @@ async def traced(tracing: Tracing, call: Call, answer: Answer) -> web.StreamResp
     except BaseException as error:
         _finish(tracing, call, progress, _status_after(error), error)
         raise
-    _finish(tracing, call, progress, response.status, None)
+    _finish(tracing, call, progress, _ANSWERED, None)
     return response
 
 
@@ -64,12 +65,12 @@ def _status_after(error: BaseException) -> int:
 
 
 def _finish(
-    tracing: Tracing, call: Call, progress: Progress, status: int, error: BaseException | None
+    tracing: Tracing, call: Exchange, progress: Progress, status: int, error: BaseException | None
 ) -> None:
     call.trace_id = tracing.finish(
         progress.trace,
         progress.timeline,
-        call.route.label if call.route else call.request.method,
+        call.route.label if call.route else call.method,
         status,
         model=call.model,
         version=call.version if progress.version is None else progress.version,

@@ -1,5 +1,6 @@
 """The answer to an inference request over HTTP: JSON, and behind it the outputs asked for as bytes."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,9 +13,10 @@ from onnxd.tensors import datatype_of
 
 _JSON: Final = "application/json"
 _BINARY: Final = "application/octet-stream"
+_MOST_HEADS: Final = 256
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EncodedResponse:
     """The body in pieces, in the order in which they are to be written."""
 
@@ -69,8 +71,45 @@ def encode_infer_response(request: InferRequest, response: InferResponse) -> Enc
     return EncodedResponse(parts, len(head), _BINARY)
 
 
+class ResponseHeads:
+    """Encodes answers, and remembers the JSON of those that come again: of the answers that are bytes alone,
+    the same model's in the same shapes."""
+
+    def __init__(self) -> None:
+        self._heads: dict[Hashable, bytes] = {}
+
+    def __len__(self) -> int:
+        return len(self._heads)
+
+    def encode(self, request: InferRequest, response: InferResponse) -> EncodedResponse:
+        """As encode_infer_response, which it is where nothing is remembered."""
+        if request.outputs or not request.binary_by_default or response.id or response.in_shared_memory:
+            return encode_infer_response(request, response)
+        parts: list[bytes | memoryview] = [b""]
+        key: list[Hashable] = [response.model_name, response.model_version]
+        for name, array in response.outputs.items():
+            content = encode_tensor(array)
+            if content:
+                parts.append(content)
+            # The size says all of BYTES that the shape does not.
+            key += (name, array.dtype, array.shape, len(content))
+        known = tuple(key)
+        head = self._heads.get(known)
+        if head is None:
+            encoded = encode_infer_response(request, response)
+            if len(encoded.parts) == 1:
+                return encoded
+            if len(self._heads) >= _MOST_HEADS:
+                del self._heads[next(iter(self._heads))]
+            head = self._heads[known] = bytes(encoded.parts[0])
+        parts[0] = head
+        return EncodedResponse(parts, len(head), _BINARY)
+
+
 def json_data_bytes(request: InferRequest, response: InferResponse) -> int:
     """How many bytes of tensors encode_infer_response would write as JSON: what it costs."""
+    if not request.outputs and request.binary_by_default:
+        return 0
     binary = {output.name: output.binary for output in request.outputs if output.binary is not None}
     return sum(
         array.nbytes

@@ -22,8 +22,13 @@ def validate(request: InferRequest, spec: ModelSpec, most_rows: int | None = Non
     _check_outputs(request, spec)
     inputs = request.inputs
     known = spec.inputs
-    if len(inputs) != len(known) or any(tensor.name not in inputs for tensor in known):
-        _check_names(request, spec)
+    for tensor in known:
+        if tensor.name not in inputs:
+            _check_names(request, spec)
+            break
+    else:
+        if len(inputs) != len(known):
+            _check_names(request, spec)
 
     rows: int | None = None
     first = ""

@@ -1,8 +1,11 @@
 """A real server on a free port over models in memory, which is well after every test."""
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import replace
 
 import pytest
+import uvloop
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
@@ -26,13 +29,25 @@ def quiet(own_logs: list[EventDict], caplog: pytest.LogCaptureFixture) -> Iterat
     assert errors_logged(caplog) == []
 
 
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop that the server runs on, whose transports are not asyncio's."""
+    return {"uvloop": uvloop.new_event_loop}
+
+
 @pytest.fixture
-async def stand() -> Serving:
+def way() -> str:
+    """Which way inference requests take; modules of which each test is about both have BOTH_WAYS."""
+    return "lane"
+
+
+@pytest.fixture
+async def stand(way: str) -> Serving:
     """`identity`: x[4] in rows of up to 8. `wide`: one tensor of any length, without rows."""
-    return serving(
+    stand = serving(
         served_version(identity_spec()),
         served_version(identity_spec("wide", inputs=(tensor("x", -1),), max_batch_size=0)),
     )
+    return replace(stand, lane=way == "lane")
 
 
 @pytest.fixture

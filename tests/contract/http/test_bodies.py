@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from onnxd.http_frontend.config import HttpConfig
-from tests.support.http_server import INFER, HttpServer, http_server
+from tests.support.http_server import BOTH_WAYS, INFER, HttpServer, http_server
 from tests.support.raw_http import connect, request_bytes
 from tests.support.serving import Serving
+
+pytestmark = BOTH_WAYS
 
 PATH = "/v2/models/identity/infer"
 LENGTH = "Inference-Header-Content-Length"

@@ -2,8 +2,10 @@
 
 import pytest
 
-from tests.support.http_server import INFER, HttpServer
+from tests.support.http_server import BOTH_WAYS, INFER, HttpServer
 from tests.support.raw_http import connect, request_bytes
+
+pytestmark = BOTH_WAYS
 
 INFER_PATH = b"/v2/models/identity/infer"
 

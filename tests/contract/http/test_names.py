@@ -118,7 +118,7 @@ async def test_B7_unknown_names_leave_nothing_behind(server: HttpServer) -> None
         "/v2/models/identity/",
         "/v2/health/live/",
         "/V2",
-        "/",
+        "/nothing",
         "/v2/trace/settings",
         "/v2/models/identity/versions/1/trace/setting",
     ],

@@ -13,9 +13,11 @@ import pytest
 from structlog.typing import EventDict
 
 from onnxd.http_frontend.config import HttpConfig
-from tests.support.http_server import INFER, HttpServer, http_server
+from tests.support.http_server import BOTH_WAYS, INFER, HttpServer, http_server
 from tests.support.raw_http import connect, request_bytes
 from tests.support.serving import HoldingRunner, Serving, identity_spec, served_version
+
+pytestmark = BOTH_WAYS
 
 PATH = "/v2/models/identity/infer"
 IMPATIENT = HttpConfig(

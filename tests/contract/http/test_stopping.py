@@ -6,9 +6,11 @@ import pytest
 
 from onnxd.http_frontend.config import HttpConfig
 from onnxd.http_frontend.listener import PortTaken
-from tests.support.http_server import INFER, http_server
+from tests.support.http_server import BOTH_WAYS, INFER, http_server
 from tests.support.raw_http import connect, request_bytes
 from tests.support.serving import HoldingRunner, Serving, identity_spec, served_version
+
+pytestmark = BOTH_WAYS
 
 PATH = "/v2/models/held/infer"
 
@@ -47,9 +49,14 @@ async def test_answers_ask_to_close_from_the_drain_on(stand: Serving) -> None:
         assert await connection.closed() == b""
 
 
-async def test_a_request_in_flight_finishes_within_the_grace(stand: Serving, runner: HoldingRunner) -> None:
+@pytest.mark.parametrize(
+    ("path", "body"), [(PATH, INFER), ("/v2/models/held/generate", b'{"x": [1, 2, 3, 4]}')]
+)
+async def test_a_request_in_flight_finishes_within_the_grace(
+    stand: Serving, runner: HoldingRunner, path: str, body: bytes
+) -> None:
     async with http_server(stand) as server, connect(server.port) as connection, connect(server.port) as idle:
-        await connection.send(request_bytes("POST", PATH, INFER))
+        await connection.send(request_bytes("POST", path, body))
         await runner.begun.wait()
         stopping = asyncio.create_task(server.frontend.stop(30.0))
         assert await idle.closed() == b""

@@ -1,0 +1,111 @@
+"""What is done with the requests of all lanes of a listener: the boundary's decisions, and the steps of an
+inference between them."""
+
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from onnxd.errors import ServerError
+from onnxd.http_frontend.body import check_size
+from onnxd.http_frontend.call import Exchange, Route
+from onnxd.http_frontend.config import HttpConfig
+from onnxd.http_frontend.infer_steps import Body, InferSteps
+from onnxd.http_frontend.lane.answer_head import Clock, answer_head, refusal_bytes
+from onnxd.http_frontend.lane.head import Head
+from onnxd.http_frontend.middleware import Boundary
+from onnxd.http_frontend.tracing import Progress, traced
+from onnxd.scheduler.payloads import PayloadBound
+from onnxd.telemetry.request_headers import REQUEST_ID
+
+if TYPE_CHECKING:
+    from onnxd.http_frontend.lane.connection import Lane
+
+_JOINED_BYTES: Final = 65536
+_ANSWERED: Final = 200
+
+
+@dataclass(slots=True)
+class LaneCall(Exchange):
+    """A request on a lane."""
+
+    head: Head = field(kw_only=True)
+    lane: "Lane" = field(kw_only=True)
+    body: bytes = b""
+    """Where it came with its head."""
+    incomplete: bool = False
+    """Its body is not all here."""
+    begun: bool = False
+    """The answer has begun."""
+
+
+class LaneService:
+    """Answers requests for one operation: inference."""
+
+    def __init__(
+        self, boundary: Boundary, steps: InferSteps, config: HttpConfig, payloads: PayloadBound
+    ) -> None:
+        self.config: Final = config
+        self._boundary = boundary
+        self._steps = steps
+        self._payloads = payloads
+        self._clock = Clock()
+
+    def settle(self, head: Head) -> None:
+        """Note where a plain head leads, if that is an inference of a valid name: all else is aiohttp's."""
+        call = Exchange(head.method, head.path, head.headers, "", None, 0)
+        try:
+            route = self._boundary.locate(call)
+        except ServerError:
+            return
+        if isinstance(route, Route) and route.on_lane:
+            head.route, head.model, head.version = route, call.model, call.version
+
+    def closes(self, call: LaneCall) -> bool:
+        """Whether the connection ends with the answer."""
+        return self._boundary.draining or call.head.closes or call.incomplete
+
+    async def serve(self, call: LaneCall, route: Route) -> None:
+        """Answer a request, whatever comes of it. Raises CancelledError alone."""
+        status = _ANSWERED
+        call.header_id = call.head.header_id
+        try:
+            with self._boundary.permitted(route, call):
+                await traced(self._steps.tracing, call, self._answer)
+        except BaseException as raised:
+            refusal = self._boundary.refused(call, raised)
+            status = refusal.status
+            if call.begun:
+                # It would land in the middle of the answer: the connection ends instead.
+                call.lane.cut()
+            else:
+                closes = self.closes(call)
+                head = refusal_bytes(refusal, self._clock.date(), closes=closes, header_id=call.header_id)
+                call.lane.send((head,), last=closes)
+        finally:
+            if call.payload is not None:
+                call.payload.release()
+        self._boundary.log(call, status)
+
+    async def _answer(self, call: LaneCall, progress: Progress) -> None:
+        answer = await self._steps.answer(call, progress, call.head.infer, self._receive)
+        parts: Sequence[bytes | memoryview] = answer.parts
+        length = sum(map(len, parts))
+        closes = self.closes(call)
+        more = progress.timing()
+        if call.header_id:
+            more.append((REQUEST_ID, call.header_id))
+        parts = (answer_head(answer, length, self._clock.date(), more, closes=closes), *parts)
+        if length <= _JOINED_BYTES:
+            parts = (b"".join(parts),)
+        call.begun = True
+        call.lane.send(parts, last=closes)
+        if call.lane.full:
+            await call.lane.drained()
+
+    def _receive(self, call: LaneCall) -> Body | Awaitable[Body]:
+        payload = call.payload = self._payloads.open()
+        check_size(call.head.length, self.config)
+        payload.grow(call.head.length)
+        if not call.incomplete:
+            return call.body
+        return call.lane.receive(call)
