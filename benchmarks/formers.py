@@ -12,7 +12,7 @@ from onnxd.errors import DeadlineExceeded
 from onnxd.messages import InferRequest
 from onnxd.scheduler.batch import Rows
 from onnxd.scheduler.clock import Clock, Timer
-from onnxd.scheduler.queue import BucketKey, Item
+from onnxd.scheduler.item import BucketKey, Item
 from onnxd.scheduler.runner import Runner, RunResult
 from onnxd.tensors import Array
 

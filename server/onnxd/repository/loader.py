@@ -49,8 +49,10 @@ from onnxd.runtime.trial import TrialRoom
 from onnxd.runtime.trial_messages import TrialReport, TrialRequest
 from onnxd.scheduler.batcher import Batcher
 from onnxd.scheduler.clock import LoopClock
+from onnxd.scheduler.fair_share import FairnessConfig, Weights
 from onnxd.scheduler.forms import form_of
 from onnxd.scheduler.front import Front
+from onnxd.scheduler.overload import OverloadConfig
 from onnxd.scheduler.single_flight import Spawn
 from onnxd.scheduler.submit import CountedInFront
 from onnxd.telemetry.statistics import ModelStatistics
@@ -94,6 +96,8 @@ class Loader:
         threads: ThreadBudget,
         memory: MemoryLedger | None = None,
         batching: BatchingConfig | None = None,
+        fairness: FairnessConfig | None = None,
+        overload: OverloadConfig | None = None,
         verdicts: KnownVerdicts | None = None,
     ) -> None:
         """`threads` says how large a session's pool is where its config leaves it open; `memory`, whether
@@ -104,6 +108,8 @@ class Loader:
         self._store = store
         self._trials = trials
         self._batching = batching or BatchingConfig()
+        self._weights = Weights((fairness or FairnessConfig()).weights)
+        self._overload = overload or OverloadConfig()
         self._verdicts = verdicts or NoVerdicts()
         self._processes = processes
         self._examined: OrderedDict[tuple[str, int, str], Examined] = OrderedDict()
@@ -268,6 +274,8 @@ class Loader:
                     first_times(examined.warmup, times, spec, form), max_rows=max_rows, now_s=clock.now_s()
                 ),
                 origin=Origin(spec.name, number, stored.digest, next(iter(tried.providers), "")),
+                weights=self._weights,
+                overload=self._overload,
             )
             front: Front | None = None
             if in_front is not None:

@@ -8,8 +8,8 @@ import pytest
 
 from onnxd.errors import ExecutionFailed, ModelUnavailable, ServerError, TensorMismatch
 from onnxd.scheduler.batch import Rows
+from onnxd.scheduler.item import Item
 from onnxd.scheduler.policy import BatchPolicy
-from onnxd.scheduler.queue import Item
 from onnxd.telemetry.statistics import FailureReason
 from onnxd.tensors import Array
 from tests.support.batching import Answer, Scene
