@@ -1,6 +1,7 @@
 """Whether a request may wait at all, in which level, and for how long."""
 
 from collections.abc import Callable
+from typing import Final
 
 from onnxd.errors import DeadlineExceeded, ModelUnavailable, QueueFull, RateLimited
 from onnxd.messages import ANONYMOUS, InferRequest
@@ -13,7 +14,10 @@ from onnxd.scheduler.overload import OverloadConfig
 from onnxd.scheduler.policy import BatchPolicy
 from onnxd.scheduler.queue import RequestQueue
 from onnxd.scheduler.queue_policy import level_of
-from onnxd.scheduler.tenants import Tenant
+from onnxd.scheduler.tenants import Tenant, Tenants
+
+KEPT_FREE: Final = 16
+"""While several wait, of so many places in a queue the last one is not for whoever has most of them."""
 
 
 class Admission:
@@ -36,7 +40,7 @@ class Admission:
         overload: OverloadConfig,
         room_in_s: Callable[[], float],
         wait_s: Callable[[str], float],
-        shed: Callable[[Item, RateLimited], None],
+        shed: Callable[[Item, RateLimited | QueueFull], None],
     ) -> None:
         """`room_in_s` says after how many seconds a request that is refused may find room, `wait_s` how long
         one of a tenant would wait."""
@@ -76,8 +80,11 @@ class Admission:
         if self._bisection.parts:
             again, again_bytes = self._bisection.waiting(level)
             requests, size = requests + again, size + again_bytes
-        if queue.requests_of[level] + requests >= most:
-            self._make_room(request, level, self._of_level(level, most))
+        requests += queue.requests_of[level]
+        if requests >= most:
+            self._make_room(request, level, most)
+        elif queue.tenants is not None and requests >= most - most // KEPT_FREE:
+            self._keep_room(request, level, most, queue.tenants)
         if queue.bytes + size and 0 <= self._max_bytes < queue.bytes + size + request.byte_size:
             self._make_bytes(request, size)
         if self._overload.target_delay and queue.requests:
@@ -95,16 +102,30 @@ class Admission:
         """What requests hear that come, or wait, when the model stops."""
         return ModelUnavailable(f"model '{self._model}' {self.closed_because}", retry_after_s=1.0)
 
-    def _make_room(self, request: InferRequest, level: int, bound: str) -> None:
+    def _make_room(self, request: InferRequest, level: int, most: int) -> None:
         name = request.principal.name
-        tenants = self._queue.meet(name)
+        tenants, bound = self._queue.meet(name), self._of_level(level, most)
         if tenants is None:
             raise self._full(bound)
+        longest = self._longer_than(name, level, tenants)
+        if longest is None:
+            raise self._over_share(name, bound)
+        self._take_off(longest, level, bound)
+
+    def _keep_room(self, request: InferRequest, level: int, most: int, tenants: Tenants) -> None:
+        """So that others find some when they come, and nobody has to go that has waited."""
+        name = request.principal.name
+        if self._longer_than(name, level, tenants) is None:
+            left = most // KEPT_FREE
+            raise self._over_share(name, f"{self._of_level(level, most)} but {left}, which are for others")
+
+    def _longer_than(self, name: str, level: int, tenants: Tenants) -> Tenant | None:
+        """Who has most requests of a level, if that is more than one more of this tenant's would be."""
         own, longest = tenants.find(name), tenants.most_requests(level)
         mine = 1 + (own.requests_of[level] if own is not None else 0)
         if mine / self._weights.of(name) >= longest.requests_of[level] / longest.weight:
-            raise self._over_share(name, bound)
-        self._take_off(longest, level, bound)
+            return None
+        return longest
 
     def _make_bytes(self, request: InferRequest, besides: int) -> None:
         """`besides`: bytes that are in memory and not in the queue."""
@@ -137,13 +158,19 @@ class Admission:
             return
         wait_s = self._wait_s(name)
         if wait_s > overload.target_delay:
-            retry_s = retry_after_s(wait_s - overload.target_delay)
-            raise QueueFull(
-                f"model '{self._model}' is asked for more than it can do: a request would wait {wait_s:.3g} "
-                f"s, longer than {overload.target_delay:g} s (overload.target_delay); try again in "
-                f"{retry_s:.0f} s",
-                retry_after_s=retry_s,
-            )
+            for item in self._queue.older(name, now_s - 2 * overload.target_delay):
+                self._shed(item, self._standing(wait_s))
+            raise self._standing(wait_s)
+
+    def _standing(self, wait_s: float) -> QueueFull:
+        overload = self._overload
+        retry_s = retry_after_s(wait_s - overload.target_delay)
+        return QueueFull(
+            f"model '{self._model}' is asked for more than it can do: a request would wait {wait_s:.3g} "
+            f"s, longer than {overload.target_delay:g} s (overload.target_delay); try again in "
+            f"{retry_s:.0f} s",
+            retry_after_s=retry_s,
+        )
 
     def _full(self, bound: str) -> QueueFull:
         wait_s = self._room_in_s()

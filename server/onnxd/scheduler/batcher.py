@@ -24,7 +24,7 @@ from functools import partial
 from operator import attrgetter
 from typing import Final
 
-from onnxd.errors import ModelUnavailable, RateLimited
+from onnxd.errors import ModelUnavailable, QueueFull, RateLimited
 from onnxd.messages import Execution, InferRequest, Origin
 from onnxd.scheduler.admission import Admission
 from onnxd.scheduler.batch import BatchForm
@@ -251,7 +251,7 @@ class Batcher:
     def _wait_s(self, tenant: str) -> float:
         return 0.0 if self._foresight is None else self._foresight.wait_s(tenant)
 
-    def _shed(self, item: Item, error: RateLimited) -> None:
+    def _shed(self, item: Item, error: RateLimited | QueueFull) -> None:
         """Take one off the queue that has to make room."""
         self._queue.discard(item)
         self._delivery.refuse(item, error, FailureReason.REJECTED)

@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, takewhile
 from operator import attrgetter
 from typing import Final
 
@@ -177,11 +177,19 @@ class RequestQueue:
         return tenants
 
     def share_ahead(self, name: str, rows: int) -> float:
-        """Of the rows that wait, how many go before so many of a tenant's that come now: 1 = all."""
+        """How many rows go before so many of a tenant's that come now, for each one that waits: 1 = all. It
+        is more than that where others that come later go before it."""
         tenants = self.meet(name)
-        if tenants is None:
-            return 1.0
-        return min(1.0, tenants.rows_ahead(name, rows) / max(self.rows, 1))
+        return 1.0 if tenants is None else tenants.rows_ahead(name, rows) / max(self.rows, 1)
+
+    def older(self, name: str, came_s: float) -> list[Item]:
+        """What waits of a tenant, or of all if they wait as one, and came before then."""
+        return [
+            item
+            for bucket in self.buckets.values()
+            for line in (bucket.of(name) if isinstance(bucket, SharedBucket) else (bucket,))
+            for item in takewhile(lambda item: item.arrived_s < came_s, line)
+        ]
 
     def newest(self, tenant: Tenant, level: int | None) -> Item | None:
         """The last that came of a tenant while several wait, of a level or of all."""
@@ -226,10 +234,8 @@ class RequestQueue:
 
     def _charge(self, items: list[Item]) -> None:
         if self.tenants is not None:
-            self.tenants.cut(items[0].request.principal.name)
             for item in items:
-                tenant = self._leave(self.tenants, item)
-                tenant.pace += item.rows / tenant.weight
+                self.tenants.charge(self._leave(self.tenants, item), item.rows)
 
     def _place(self, item: Item) -> None:
         bucket = self.buckets.get(item.bucket)

@@ -44,6 +44,10 @@ class SharedBucket:
         for lines in self._lines.values():
             yield from lines.values()
 
+    def of(self, name: str) -> Iterator[Line]:
+        """Those of one tenant."""
+        return (lines[name] for lines in self._lines.values() if name in lines)
+
     @property
     def oldest_s(self) -> float:
         return min(item.arrived_s for line in self.lines for item in line)
@@ -92,7 +96,7 @@ class SharedBucket:
 
     def newest(self, name: str, ranks: tuple[int, ...]) -> Item | None:
         """The last that came of a tenant."""
-        found = [self._lines[rank][name][-1] for rank in ranks if name in self._lines.get(rank, ())]
+        found = [line[-1] for line in self.of(name) if line[-1].rank in ranks]
         return max(found, key=lambda item: item.arrived_s, default=None)
 
     def _drop(self, item: Item) -> None:

@@ -16,7 +16,7 @@ from onnxd.scheduler.item import Item, rank_of
 from onnxd.scheduler.policy import BatchPolicy
 from onnxd.scheduler.queue import RequestQueue, oldest_s
 from onnxd.scheduler.queue_policy import QueuePolicy
-from onnxd.scheduler.tenants import REMEMBERED, Tenants
+from onnxd.scheduler.tenants import CREDIT_ROWS, REMEMBERED, Tenants
 from tests.support.batching import Answer, Scene, result, turns
 
 FLOOD, LIGHT, THIRD = Principal("flood"), Principal("light"), Principal("third")
@@ -127,19 +127,19 @@ async def test_what_expired_in_the_queue_costs_its_tenant_nothing() -> None:
     assert Counter(value >= 100 for value in scene.values(1)) == {True: 2, False: 2}
 
 
-async def test_nobody_saves_up_while_it_asks_for_nothing() -> None:
+async def test_who_asks_for_less_than_its_share_goes_first_when_it_comes_but_saves_up_little() -> None:
     scene = Scene(max_rows=4)
     await scene.busy()
-    await flood(scene, 40)
+    await flood(scene, 200)
     await scene.send(tenant=LIGHT)
-    for place in range(8):
+    for place in range(30):
         scene.free(place)
-    for _ in range(8):
+    for _ in range(80):
         await scene.send(value=1.0, tenant=LIGHT)
-    scene.free(8)
-    assert len(scene.values(9)) == 4  # what it has at most for having been away is one batch
-    scene.free(9)
-    assert Counter(scene.values(10))[1.0] == 2
+    for place in range(30, 46):
+        scene.free(place)
+    given = Counter(value for place in range(31, 47) for value in scene.values(place))[1.0]
+    assert abs(given - (CREDIT_ROWS + (64 - CREDIT_ROWS) / 2)) <= 1
 
 
 # A queue that is full.
