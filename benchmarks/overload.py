@@ -2,8 +2,8 @@
 
     python -m benchmarks.overload [--short]
 
-The scheduler is the real one (benchmarks/simulation.py). A light caller asks for an eighth of what a model
-can do, half of its share or less, and a flood for the rest of three times as much. Exits 1 when
+The scheduler is the real one (benchmarks/simulation.py). A light caller asks for a quarter of what a model
+can do, half of its share, and a flood for the rest of three times as much. Exits 1 when
 
 - fewer than 90 % of the answers are given that the model can give, with deadlines or without
 - a request of the light caller is refused, or its 99th percentile is beyond 1.5 times that of being alone
@@ -33,7 +33,7 @@ from onnxd.scheduler.overload import OverloadConfig
 FLOOD: Final = Principal("flood")
 LIGHT: Final = Principal("light")
 LOAD: Final = 3.0
-LIGHT_LOAD: Final = 0.125
+LIGHT_LOAD: Final = 0.25
 GOODPUT: Final = 0.9
 NEAR: Final = 1.5
 REFUSED_WITHIN_S: Final = 0.005
