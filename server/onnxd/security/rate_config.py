@@ -55,7 +55,7 @@ class Allowance:
 
     @property
     def quota(self) -> Quota:
-        """The rate in whole requests and seconds: those of the time in which an empty bucket is full again."""
+        """The rate in whole requests and seconds: of the time in which an empty bucket is full again."""
         window_s = max(1, math.ceil(self.tokens / self.per_second))
         return Quota(max(1, int(self.per_second * window_s)), window_s)
 
