@@ -24,7 +24,8 @@ from onnxd.messages import Origin
 from onnxd.protocol.load_parameters import LoadOverride
 from onnxd.repository.batching import BatchingConfig
 from onnxd.repository.config_choice import read_config
-from onnxd.repository.config_file import LoadedConfig
+from onnxd.repository.config_file import LoadedConfig, Problem
+from onnxd.repository.fault_codes import Code
 from onnxd.repository.first_times import first_times, seeded
 from onnxd.repository.golden import golden_examination
 from onnxd.repository.instances import Isolation, choose, open_instance, risks_in
@@ -190,7 +191,11 @@ class Loader:
         )
         tried = await proof.run()
         isolation = choose(settings.config.isolation, risks_in(tried.report.findings.get(RISKS, {})))
-        found = (padding_warning(tried.report.findings.get(PADDING)), isolation.warning)
+        padding = padding_warning(tried.report.findings.get(PADDING))
+        if padding and settings.config.batching.verify == "strict":
+            text = padding.removeprefix("dynamic_axes: ")
+            raise settings.loaded.failure([Problem(("dynamic_axes",), text, Code.ROWS)])
+        found = (padding, isolation.warning)
         warnings = (
             *miscounted(settings, tried.spec),
             *tried.warnings,
