@@ -6,9 +6,9 @@ The scheduler is the real one (benchmarks/simulation.py). A light caller asks fo
 can do, half of its share, and a flood for the rest of three times as much. Exits 1 when
 
 - fewer than 90 % of the answers are given that the model can give, with deadlines or without
-- a request of the light caller is refused (of those with a deadline, more than one in a thousand), or its 99th
-  percentile is beyond 1.5 times that of being alone (or, where batches pay, beyond two full runs: the one that
-  is in progress, and its own)
+- a request of the light caller is refused (of those with a deadline, more than one in a thousand), or its
+  99th percentile is beyond 1.5 times that of being alone (or, where batches pay, beyond two full runs: the
+  one that is in progress, and its own)
 - an answer comes after its deadline, or where rows share runs more than 1 % of the refusals take 5 ms or more
 - with overload.target_delay the answers that come within the callers' patience are fewer than with any other
   way to shed, by more than chance explains, or somebody is refused though the model is not overloaded
