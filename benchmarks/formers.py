@@ -12,7 +12,7 @@ from onnxd.errors import DeadlineExceeded
 from onnxd.messages import InferRequest
 from onnxd.scheduler.batch import Rows
 from onnxd.scheduler.clock import Clock, Timer
-from onnxd.scheduler.queue import BucketKey, Item
+from onnxd.scheduler.item import BucketKey, Item
 from onnxd.scheduler.runner import Runner, RunResult
 from onnxd.tensors import Array
 
@@ -29,7 +29,7 @@ class WindowAtPickUp:
         return _PickUp(runners, max_rows, clock, self.window_s)
 
 
-class _Former:
+class Waiting:
     """What they have in common: a queue, instances, answers."""
 
     def __init__(self, runners: Sequence[Runner], max_rows: int, clock: Clock) -> None:
@@ -75,7 +75,7 @@ class _Window:
     timer: Timer | None = None
 
 
-class _PickUp(_Former):
+class _PickUp(Waiting):
     def __init__(self, runners: Sequence[Runner], max_rows: int, clock: Clock, window_s: float) -> None:
         super().__init__(runners, max_rows, clock)
         self._window_s = window_s

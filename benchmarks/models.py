@@ -62,6 +62,16 @@ def folded(seed: int = 0, width: int = 784) -> bytes:
     return _model(nodes, width, 10, weights)
 
 
+def deep(width: int, layers: int) -> bytes:
+    """The same square matrix again and again, FP32 [batch, width]: long runs of a small file."""
+    names = ["x", *(f"y{layer}" for layer in range(1, layers)), "y"]
+    nodes = [helper.make_node("MatMul", [last, "w"], [now]) for last, now in itertools.pairwise(names)]
+    random = np.random.default_rng(0)
+    return _model(
+        nodes, width, width, {"w": (random.standard_normal((width, width)) / width**0.5).astype(np.float32)}
+    )
+
+
 def row_constant(number: int, width: int = 4) -> bytes:
     """y = 0 * x + number: an answer says which version gave it."""
     constants = {"zero": np.array(0, np.float32), "number": np.array(number, np.float32)}

@@ -15,11 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.virtual_loop import VirtualClock, run_virtually
-from onnxd.errors import DeadlineExceeded, Unavailable
-from onnxd.messages import InferRequest
+from onnxd.errors import DeadlineExceeded, RateLimited, Unavailable
+from onnxd.messages import ANONYMOUS, InferRequest, Principal
 from onnxd.scheduler.batch import Rows
 from onnxd.scheduler.batcher import Batcher
 from onnxd.scheduler.clock import Clock
+from onnxd.scheduler.fair_share import EQUAL, Weights
+from onnxd.scheduler.overload import NO_TARGET, OverloadConfig
 from onnxd.scheduler.policy import BatchPolicy
 from onnxd.scheduler.runner import Runner, RunResult
 from onnxd.scheduler.service_time import ServiceTimes
@@ -54,6 +56,8 @@ class BatchWhileBusy:
     max_queue_size: int = 10**9
     warm_up: Mapping[int, float] | None = None
     """Rows -> seconds of the runs at load, from where on run times are learnt; None = they are not used."""
+    overload: OverloadConfig = NO_TARGET
+    weights: Weights = EQUAL
 
     def former(self, runners: Sequence[Runner], max_rows: int, clock: Clock) -> Former:
         form, times = Rows(), None
@@ -73,6 +77,8 @@ class BatchWhileBusy:
             statistics=ModelStatistics(),
             clock=clock,
             times=times,
+            overload=self.overload,
+            weights=self.weights,
         )
 
 
@@ -84,15 +90,36 @@ class Arrivals:
     rows: Sequence[int]
     deadline_s: float | None = None
     """From the arrival."""
+    principals: Sequence[Principal] = ()
+    """Who sends each; empty = all are one."""
+
+    def and_also(self, other: "Arrivals") -> "Arrivals":
+        """Those of both, which have principals, and the same deadline."""
+        at_s = np.concatenate((self.at_s, other.at_s))
+        order = np.argsort(at_s, kind="stable")
+        rows, principals = (*self.rows, *other.rows), (*self.principals, *other.principals)
+        return Arrivals(
+            at_s[order],
+            [rows[place] for place in order],
+            self.deadline_s,
+            [principals[place] for place in order],
+        )
 
 
 def poisson(
-    rate: float, count: int, *, seed: int = 1, rows: Sequence[int] = (1,), deadline_s: float | None = None
+    rate: float,
+    count: int,
+    *,
+    seed: int = 1,
+    rows: Sequence[int] = (1,),
+    deadline_s: float | None = None,
+    principal: Principal | None = None,
 ) -> Arrivals:
     """`rate` requests a second, each independent of the others, with one of `rows`, all equally often."""
     random = np.random.default_rng(seed)
     at_s = np.cumsum(random.exponential(1 / rate, count))
-    return Arrivals(at_s, [int(each) for each in random.choice(rows, count)], deadline_s)
+    principals = () if principal is None else (principal,) * count
+    return Arrivals(at_s, [int(each) for each in random.choice(rows, count)], deadline_s, principals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +138,10 @@ class Outcome:
     """Requests that waited or ran, averaged over time."""
     span_s: float
     """From the first arrival to the last answer."""
+    each_s: Floats
+    """What each request took; nan = it was not answered."""
+    refused_after_s: Floats
+    """How long those waited that were not."""
 
     @property
     def mean_ms(self) -> float:
@@ -145,6 +176,8 @@ async def _simulate(
         await scene.all_sent
     return Outcome(
         latencies_s=np.array([each for each in scene.latencies_s if each >= 0]),
+        each_s=np.array([each if each >= 0 else np.nan for each in scene.latencies_s]),
+        refused_after_s=np.array(scene.refused_after_s),
         late=scene.late,
         refused=scene.refused,
         batch_rows=batches,
@@ -164,6 +197,7 @@ class _Scene:
         self.all_sent = asyncio.get_running_loop().create_future()
         self.latencies_s = [-1.0] * len(arrivals.rows)
         self.late = self.refused = 0
+        self.refused_after_s: list[float] = []
         self.area = 0.0
         self.changed_s = float(arrivals.at_s[0])
         self._inside = 0
@@ -179,15 +213,20 @@ class _Scene:
             self.all_sent.set_result(None)
         rows, allowed_s = self._arrivals.rows[number], self._arrivals.deadline_s
         request = InferRequest(
-            "simulated", self._inputs[rows], deadline_s=None if allowed_s is None else start_s + allowed_s
+            "simulated",
+            self._inputs[rows],
+            deadline_s=None if allowed_s is None else start_s + allowed_s,
+            principal=self._arrivals.principals[number] if self._arrivals.principals else ANONYMOUS,
         )
         try:
             await self._former.submit(request, rows, _OUTPUTS)
             self.latencies_s[number] = self._clock.now_s() - start_s
         except DeadlineExceeded:
             self.late += 1
-        except Unavailable:
+            self.refused_after_s.append(self._clock.now_s() - start_s)
+        except (Unavailable, RateLimited):
             self.refused += 1
+            self.refused_after_s.append(self._clock.now_s() - start_s)
         finally:
             self._count(-1)
 

@@ -1,4 +1,5 @@
-"""What a server must bear for long: clients that leave, refusals, slow clients, credentials that change.
+"""What a server must bear for long: clients that leave, refusals, slow clients, credentials that change,
+three times as much as it can do.
 
     python -m benchmarks.soak [--short] [--only NAME] [--seconds N] [--requests N] [--rotations N]
 
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.harness import scratch
-from benchmarks.soak import cancels, refusals, rotation, slow
+from benchmarks.soak import cancels, overload, refusals, rotation, slow
 from benchmarks.soak.verdict import Verdict
 from benchmarks.table import show
 
@@ -28,7 +29,9 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--short", action="store_true", help="a twentieth of everything")
-    parser.add_argument("--only", choices=("cancels", "refusals", "slow", "rotation"), action="append")
+    parser.add_argument(
+        "--only", choices=("cancels", "refusals", "slow", "rotation", "overload"), action="append"
+    )
     parser.add_argument("--seconds", type=float, help="the longest that a scenario takes")
     parser.add_argument("--requests", type=int, help="of the cancels")
     parser.add_argument("--rotations", type=int)
@@ -44,6 +47,7 @@ def main() -> int:
             at, int(5000 * scale), int(1000 * scale), int(500 * scale), min(seconds, 30.0)
         ),
         "rotation": lambda at: rotation.run(at, rotations, min(_ROTATION_S, seconds / rotations)),
+        "overload": lambda at: overload.run(at, seconds),
     }
     misses = []
     for name in options.only or scenarios:

@@ -184,6 +184,10 @@ class AsyncClient:
                 if (moment := reader.read(line)) is not None:
                     yield moment
 
+    async def batching(self, model: str, version: Version = None) -> Document:
+        """See Client.batching."""
+        return await self._ask(self._codec.batching(model, version_text(version)))
+
     async def _probe(self, exchange: Exchange[Any, Any, bool]) -> bool:
         return await self._run(self._session.probe(exchange, self._session.context(None, None)))
 

@@ -199,6 +199,11 @@ class Client:
         with closing(self._transport.lines(EVENTS_PATH, context.headers)) as lines:
             yield from filter(None, map(reader.read, lines))
 
+    def batching(self, model: str, version: Version = None) -> Document:
+        """How the requests of a version are put together: its policy, what waits, the fitted run times, and
+        the last batches with why each was cut. Answered over HTTP only."""
+        return self._ask(self._codec.batching(model, version_text(version)))
+
     def _probe(self, exchange: Exchange[Any, Any, bool]) -> bool:
         return self._run(self._session.probe(exchange, self._session.context(None, None)))
 

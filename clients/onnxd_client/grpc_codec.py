@@ -117,6 +117,9 @@ class GrpcCodec:
     def placement(self, model: str, version: str) -> GrpcExchange[Document]:
         raise InvalidRequest("the placement report is answered over HTTP only: use an http:// address")
 
+    def batching(self, model: str, version: str) -> GrpcExchange[Document]:
+        raise InvalidRequest("the batching report is answered over HTTP only: use an http:// address")
+
     def index(self, ready: bool) -> GrpcExchange[tuple[IndexEntry, ...]]:
         return _exchange(
             "RepositoryIndex",

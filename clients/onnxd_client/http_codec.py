@@ -105,6 +105,9 @@ class HttpCodec:
     def placement(self, model: str, version: str) -> HttpExchange[Document]:
         return Exchange(self._get(_model_path(model, version) + "/placement"), self._json(_document))
 
+    def batching(self, model: str, version: str) -> HttpExchange[Document]:
+        return Exchange(self._get(_model_path(model, version) + "/batching"), self._json(_document))
+
     def index(self, ready: bool) -> HttpExchange[tuple[IndexEntry, ...]]:
         def read(document: Any) -> tuple[IndexEntry, ...]:
             return tuple(_index_entry(one) for one in document)

@@ -105,6 +105,8 @@ async def open_server(
                 threads=threads,
                 memory=memory,
                 batching=settings.batching,
+                fairness=settings.fairness,
+                overload=settings.overload,
                 verdicts=VerdictFiles(state_dir),
             ),
             settings.model_repository,

@@ -33,6 +33,8 @@ A message names the thing, what was expected, what came, and how to mend it; it 
 server's disk, a traceback, or another client's data.
 """
 
+from typing import NamedTuple
+
 
 class ServerError(Exception):
     """The root. `message` is fit for the client to read."""
@@ -101,8 +103,22 @@ class PermissionDenied(ServerError):
     """The caller may not do this, or the operator has switched it off."""
 
 
+class Quota(NamedTuple):
+    """How much a caller may ask on average: so many requests in each window."""
+
+    requests: int
+    window_s: int
+
+
 class RateLimited(ServerError):
     """The principal is over its own rate or share."""
+
+    def __init__(
+        self, message: str, *, retry_after_s: float | None = None, quota: Quota | None = None
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.quota = quota
+        """What it has used up; None = it is refused for something else."""
 
 
 class Unavailable(ServerError):

@@ -1,14 +1,18 @@
 """What a server shows of its batching: over HTTP, in the metrics, and who may see it."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 import pytest
 import pytest_asyncio
+from click.testing import CliRunner
 
+from onnxd.cli.main import cli
 from onnxd.messages import CUT_REASONS
+from onnxd_client import AsyncClient, Client, InvalidRequest, NotFound
 from tests.support import row_graphs
 from tests.support.graphs import add_one
 from tests.support.scraping import Scrape
@@ -165,3 +169,44 @@ async def test_a_deadline_that_cannot_be_met_is_refused_at_once(http: aiohttp.Cl
         assert answer.status == 504
         assert "cannot be met" in (await answer.json())["error"]
     assert (await shown(http, "slow/batching"))["instances"]["busy"] == 0
+
+
+async def test_the_sdk_has_it_over_http_and_says_so_over_grpc(server: RunningServer) -> None:
+    async with AsyncClient(server.http) as client:
+        assert (await client.batching("idle", 1))["name"] == "idle"
+        with pytest.raises(NotFound):
+            await client.batching("nobody")
+    assert (await asyncio.to_thread(_asked, server.http, "held"))["policy"]["preferred_sizes"] == [4]
+    async with AsyncClient(f"grpc://{server.grpc}") as client:
+        with pytest.raises(InvalidRequest, match="over HTTP only"):
+            await client.batching("idle")
+    with pytest.raises(InvalidRequest, match="over HTTP only"):
+        await asyncio.to_thread(_asked, f"grpc://{server.grpc}", "held")
+
+
+def _asked(url: str, model: str) -> dict[str, Any]:
+    with Client(url) as client:
+        return client.batching(model)
+
+
+async def test_the_command_shows_it_in_tables(server: RunningServer, http: aiohttp.ClientSession) -> None:
+    await infer(http, "idle")
+
+    async def run(*arguments: str) -> Any:
+        return await asyncio.to_thread(
+            CliRunner().invoke, cli, ["batching", *arguments, "--url", server.http]
+        )
+
+    shown = await run("idle")
+    assert shown.exit_code == 0, shown.output
+    assert shown.stdout.startswith(
+        "idle version 1: batches of up to 8 rows; 0 of 1 instances busy, 0 requests"
+    )
+    assert "x FP32 [4] -> y" in shown.stdout
+    assert "idle" in shown.stdout
+    alone = await run("alone", "--version", "1")
+    assert "requests run one by one" in alone.stdout
+    held = await run("held")
+    assert "held back for up to 20 s" in held.stdout
+    assert json.loads((await run("idle", "--json")).stdout)["name"] == "idle"
+    assert (await run("nobody")).exit_code == 1

@@ -66,7 +66,10 @@ async def test_over_its_rate_a_caller_is_answered_429_with_the_time_to_wait() ->
     async with limited(RARE) as stand:
         answers = [await stand.http.post(INFER_PATH, INFER) for _ in range(3)]
         assert [answer.status for answer in answers] == [200, 200, 429]
-        assert 90 <= int(answers[-1].headers["retry-after"]) <= 100
+        wait_s = int(answers[-1].headers["retry-after"])
+        assert 90 <= wait_s <= 100
+        assert answers[-1].headers["ratelimit-policy"] == '"rate";q=2;w=200'
+        assert answers[-1].headers["ratelimit"] == f'"rate";r=0;t={wait_s}'
         assert "this address has asked more often than it may" in answers[-1].json()["error"]
         assert stand.refused("RateLimited") == 1
 

@@ -1,4 +1,4 @@
-"""Short forms of the soaks (S5, S9, S10, S20): whatever is wrong by a count. Figures are the benchmark's."""
+"""Short forms of the soaks (S5, S9, S10, S20): what is wrong by a count. Figures are the benchmark's."""
 
 from pathlib import Path
 

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from onnxd.messages import InferRequest
+from onnxd.messages import ANONYMOUS, InferRequest, Principal
 from onnxd.scheduler.batch import Alone, BatchForm, Rows
 from onnxd.scheduler.batcher import Batcher
+from onnxd.scheduler.fair_share import EQUAL, Weights
+from onnxd.scheduler.overload import NO_TARGET, OverloadConfig
 from onnxd.scheduler.policy import BatchPolicy
 from onnxd.scheduler.service_time import ServiceTimes
 from onnxd.telemetry.statistics import ModelStatistics
@@ -28,6 +30,8 @@ class Scene:
         policy: BatchPolicy | None = None,
         statistics: ModelStatistics | None = None,
         times: ServiceTimes | None = None,
+        weights: Weights = EQUAL,
+        overload: OverloadConfig = NO_TARGET,
     ) -> None:
         self.clock = VirtualClock()
         self.runners = runners or (HeldRunner(),)
@@ -41,6 +45,8 @@ class Scene:
             statistics=self.statistics,
             clock=self.clock,
             times=times,
+            weights=weights,
+            overload=overload,
         )
 
     @property
@@ -74,6 +80,7 @@ class Scene:
         outputs: tuple[str, ...] = ("y",),
         byte_size: int = 8,
         priority: int = 0,
+        tenant: Principal = ANONYMOUS,
     ) -> Answer:
         """Submit a request of `rows` rows; it has arrived, and the loop has not turned yet."""
         request = InferRequest(
@@ -82,6 +89,7 @@ class Scene:
             queue_timeout_s=queue_timeout_s,
             byte_size=byte_size,
             priority=priority,
+            principal=tenant,
             deadline_s=None if deadline_s is None else self.clock.now_s() + deadline_s,
         )
         answer = asyncio.ensure_future(self.batcher.submit(request, rows, outputs))

@@ -12,7 +12,7 @@ from onnxd.repository.config_file import parse_model_config
 from onnxd.repository.model_spec import merge
 from onnxd.runtime.onnx_session import OnnxSession
 from onnxd.runtime.session_config import SessionConfig
-from onnxd.scheduler.queue import Item
+from onnxd.scheduler.item import Item
 from onnxd.tensors import Array, ModelSpec
 from tests.support.virtual_time import Outcome
 

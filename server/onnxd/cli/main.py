@@ -29,6 +29,7 @@ COMMANDS: Final[Mapping[str, _Command]] = {
     "models": _Command("onnxd.cli.models", "List the models of a running server."),
     "top": _Command("onnxd.cli.top", "Watch what a running server does, live."),
     "placement": _Command("onnxd.cli.placement", "Show which nodes of a model run on which provider."),
+    "batching": _Command("onnxd.cli.batching", "Show how a model's requests are put together, and why."),
     "infer": _Command("onnxd.cli.infer", "Send an image, an array, JSON or text to a model."),
     "keys": _Command("onnxd.cli.keys", "Make, list and revoke API keys."),
     "load": _Command("onnxd.cli.load", "Load a model, or load again what has changed of it."),

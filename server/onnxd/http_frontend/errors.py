@@ -61,6 +61,10 @@ def refusal_of(error: ServerError) -> Refusal:
     headers: dict[str, str] = {}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+    if isinstance(error, errors.RateLimited) and error.quota is not None:
+        # As draft-ietf-httpapi-ratelimit-headers has them since its tenth revision.
+        headers["RateLimit-Policy"] = f'"rate";q={error.quota.requests};w={error.quota.window_s}'
+        headers["RateLimit"] = f'"rate";r=0;t={headers["Retry-After"]}'
     if isinstance(error, errors.Unauthenticated):
         headers["WWW-Authenticate"] = 'Bearer realm="onnxd"'
     if isinstance(error, errors.UnsupportedEncoding):

@@ -43,7 +43,7 @@ def contradictions(config: ModelConfig) -> Iterator[Contradiction]:
 def _batching(config: ModelConfig) -> Iterator[Contradiction]:
     rows = ("max_batch_size",)
     if config.batching.max_queue_delay > 0 and not config.batches:
-        text = "needs a max_batch_size of at least 1: without batches there is nothing to wait for"
+        text = f"needs a max_batch_size of at least 1: {_why_stated(config)}"
         yield Contradiction(("batching", "max_queue_delay"), text, rows, Code.NEEDS_BATCHES)
     elif config.batching.max_queue_delay > 0 and not config.batching.dynamic:
         text = "needs batching.dynamic: when each request runs alone there is nothing to wait for"
@@ -60,6 +60,14 @@ def _batching(config: ModelConfig) -> Iterator[Contradiction]:
     if sizes and not config.batching.max_queue_delay:
         text = "needs max_queue_delay: without it a batch is never held back, whatever its size"
         yield Contradiction(("batching", "preferred_sizes"), text, ("batching", "max_queue_delay"))
+
+
+def _why_stated(config: ModelConfig) -> str:
+    if config.max_batch_size is None:
+        return (
+            "unless it is stated, the load decides whether this model batches, and may find that it does not"
+        )
+    return "a model that does not batch has no rows to wait for, or to be split by"
 
 
 def _priorities(batching: BatchingSection) -> Iterator[Contradiction]:
@@ -179,7 +187,7 @@ def _in_front(batching: BatchingSection) -> Iterator[Contradiction]:
 def _split_large(config: ModelConfig) -> Iterator[Contradiction]:
     at = ("batching", "split_large")
     if config.batching.split_large and not config.batches:
-        text = "needs a max_batch_size of at least 1: without it a request has no rows to be split by"
+        text = f"needs a max_batch_size of at least 1: {_why_stated(config)}"
         yield Contradiction(at, text, ("max_batch_size",), Code.NEEDS_BATCHES)
     elif config.batching.split_large and not config.batching.dynamic:
         text = "needs batching.dynamic: where rows influence each other, parts have other answers"

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from onnxd.messages import InferRequest
 from onnxd.repository.warmup import WarmupPlan
 from onnxd.scheduler.batch import BatchForm
-from onnxd.scheduler.queue import BucketKey
+from onnxd.scheduler.item import BucketKey
 from onnxd.scheduler.service_time import ServiceTimes
 from onnxd.tensors import ModelSpec
 

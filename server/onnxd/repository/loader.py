@@ -24,7 +24,8 @@ from onnxd.messages import Origin
 from onnxd.protocol.load_parameters import LoadOverride
 from onnxd.repository.batching import BatchingConfig
 from onnxd.repository.config_choice import read_config
-from onnxd.repository.config_file import LoadedConfig
+from onnxd.repository.config_file import LoadedConfig, Problem
+from onnxd.repository.fault_codes import Code
 from onnxd.repository.first_times import first_times, seeded
 from onnxd.repository.golden import golden_examination
 from onnxd.repository.instances import Isolation, choose, open_instance, risks_in
@@ -49,8 +50,10 @@ from onnxd.runtime.trial import TrialRoom
 from onnxd.runtime.trial_messages import TrialReport, TrialRequest
 from onnxd.scheduler.batcher import Batcher
 from onnxd.scheduler.clock import LoopClock
+from onnxd.scheduler.fair_share import FairnessConfig, Weights
 from onnxd.scheduler.forms import form_of
 from onnxd.scheduler.front import Front
+from onnxd.scheduler.overload import OverloadConfig
 from onnxd.scheduler.single_flight import Spawn
 from onnxd.scheduler.submit import CountedInFront
 from onnxd.telemetry.statistics import ModelStatistics
@@ -94,6 +97,8 @@ class Loader:
         threads: ThreadBudget,
         memory: MemoryLedger | None = None,
         batching: BatchingConfig | None = None,
+        fairness: FairnessConfig | None = None,
+        overload: OverloadConfig | None = None,
         verdicts: KnownVerdicts | None = None,
     ) -> None:
         """`threads` says how large a session's pool is where its config leaves it open; `memory`, whether
@@ -104,6 +109,8 @@ class Loader:
         self._store = store
         self._trials = trials
         self._batching = batching or BatchingConfig()
+        self._weights = Weights((fairness or FairnessConfig()).weights)
+        self._overload = overload or OverloadConfig()
         self._verdicts = verdicts or NoVerdicts()
         self._processes = processes
         self._examined: OrderedDict[tuple[str, int, str], Examined] = OrderedDict()
@@ -184,7 +191,11 @@ class Loader:
         )
         tried = await proof.run()
         isolation = choose(settings.config.isolation, risks_in(tried.report.findings.get(RISKS, {})))
-        found = (padding_warning(tried.report.findings.get(PADDING)), isolation.warning)
+        padding = padding_warning(tried.report.findings.get(PADDING))
+        if padding and settings.config.batching.verify == "strict":
+            text = padding.removeprefix("dynamic_axes: ")
+            raise settings.loaded.failure([Problem(("dynamic_axes",), text, Code.ROWS)])
+        found = (padding, isolation.warning)
         warnings = (
             *miscounted(settings, tried.spec),
             *tried.warnings,
@@ -268,6 +279,8 @@ class Loader:
                     first_times(examined.warmup, times, spec, form), max_rows=max_rows, now_s=clock.now_s()
                 ),
                 origin=Origin(spec.name, number, stored.digest, next(iter(tried.providers), "")),
+                weights=self._weights,
+                overload=self._overload,
             )
             front: Front | None = None
             if in_front is not None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from onnxd.errors import ExecutionFailed
 from onnxd.messages import InferRequest
-from onnxd.scheduler.queue import BucketKey, Item
+from onnxd.scheduler.item import BucketKey, Item
 from onnxd.tensors import Array
 
 _ONE_BUCKET: Final[BucketKey] = ()

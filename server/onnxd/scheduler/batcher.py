@@ -6,6 +6,7 @@ was the first design; it cost two more wake-ups a batch and gave nothing.)
 
     admission, queue_policy    whether a request may wait, in which level, for how long
     queue                      what waits, by bucket and rank
+    shared_bucket, tenants     in whose turn, where several wait
     policy                     when a batch is cut, and how big
     foresight, capacity        what follows from how long runs take
     batch                      stacking the inputs, splitting the outputs
@@ -23,7 +24,7 @@ from functools import partial
 from operator import attrgetter
 from typing import Final
 
-from onnxd.errors import ModelUnavailable
+from onnxd.errors import ModelUnavailable, QueueFull, RateLimited
 from onnxd.messages import Execution, InferRequest, Origin
 from onnxd.scheduler.admission import Admission
 from onnxd.scheduler.batch import BatchForm
@@ -32,10 +33,13 @@ from onnxd.scheduler.clock import Clock, Timer
 from onnxd.scheduler.completion import Completion
 from onnxd.scheduler.delivery import Delivery
 from onnxd.scheduler.expiry import Expiry
+from onnxd.scheduler.fair_share import EQUAL, Weights
 from onnxd.scheduler.foresight import Foresight
 from onnxd.scheduler.history import RanBatch
+from onnxd.scheduler.item import Item, rank_of
+from onnxd.scheduler.overload import NO_TARGET, OverloadConfig
 from onnxd.scheduler.policy import BatchPolicy, Cut, decide
-from onnxd.scheduler.queue import Item, RequestQueue, Waiting, oldest_s, rank_of
+from onnxd.scheduler.queue import RequestQueue, Waiting, oldest_s
 from onnxd.scheduler.run import Run
 from onnxd.scheduler.runner import Runner, RunResult
 from onnxd.scheduler.service_time import BucketTimes, ServiceTimes
@@ -68,10 +72,12 @@ class Batcher:
         clock: Clock,
         times: ServiceTimes | None = None,
         origin: Origin | None = None,
+        weights: Weights = EQUAL,
+        overload: OverloadConfig = NO_TARGET,
     ) -> None:
         """`model` is how errors name it; `max_rows` 0 = every request runs alone; `form` fits it.
         `times`: what is known of its runs; None = nothing is, and nothing is learnt. `origin`: as whose its
-        runs are shown."""
+        runs are shown. `weights`: the shares of those who wait at the same time."""
         self._idle = list(runners)
         self._numbers = {id(runner): number for number, runner in enumerate(runners)}
         self._origin = origin or Origin(model)
@@ -80,13 +86,24 @@ class Batcher:
         self._form = form
         self._statistics = statistics
         self._clock = clock
-        self._queue = RequestQueue()
+        self._queue = RequestQueue(weights)
         self._delivery = Delivery(statistics)
         self._order = self._delivery.order
         self._completion = Completion(model, form, self._delivery, statistics)
         self._bisection = self._completion.bisection
         self._again = self._bisection.parts
-        self._admission = Admission(model, policy, self._queue, self._order, self._room_in_s)
+        self._admission = Admission(
+            model,
+            policy,
+            self._queue,
+            self._order,
+            self._bisection,
+            weights=weights,
+            overload=overload,
+            room_in_s=self._room_in_s,
+            wait_s=self._wait_s,
+            shed=self._shed,
+        )
         self._expiry = Expiry(model, clock, self._queue, self._delivery, self._stop_if_forsaken)
         self._deadlines = self._expiry.deadlines
         self._uncapped = RowCap(max_rows, "maximum")
@@ -151,8 +168,8 @@ class Batcher:
     async def submit(self, request: InferRequest, rows: int, outputs: tuple[str, ...]) -> Mapping[str, Array]:
         """Queue a validated request and wait for its outputs, in the order of `outputs`.
 
-        Raises QueueFull, QueueTimeout, DeadlineExceeded, ModelUnavailable, ExecutionFailed, or what the
-        form or the runner says of the request (TensorMismatch).
+        Raises QueueFull, RateLimited, QueueTimeout, DeadlineExceeded, ModelUnavailable, ExecutionFailed, or
+        what the form or the runner says of the request (TensorMismatch).
         """
         item = self._take_in(request, rows, outputs)
         try:
@@ -187,6 +204,8 @@ class Batcher:
         self._max_delay_s = policy.max_queue_delay
         self._preferred = frozenset(policy.preferred_sizes)
         self._order.kept = policy.preserve_ordering
+        # An answer that leaves in the order of arrival is not there sooner for having been run before others.
+        self._queue.by_tenant = not policy.preserve_ordering
         if self._foresight is not None:
             # A delay is asked for to have fuller batches, whatever they cost.
             self._foresight.to_knee = not policy.max_queue_delay
@@ -208,7 +227,8 @@ class Batcher:
             bucket = self._form.bucket(request, outputs)
             rank = rank_of(level)
             if self._foresight is not None and request.deadline_s is not None:
-                self._foresight.check(request.deadline_s, rows, bucket, rank, now_s)
+                tenant = request.principal.name
+                self._foresight.check(request.deadline_s, rows, bucket, rank, now_s, tenant)
         except Exception:  # of whatever kind: each request that came to the queue is counted
             self._statistics.record_failure(time.monotonic_ns() - start_ns, FailureReason.REJECTED)
             raise
@@ -227,6 +247,14 @@ class Batcher:
     def _room_in_s(self) -> float:
         backlog_s = 0.0 if self._foresight is None else self._foresight.backlog_s()
         return retry_after_s(backlog_s / self.instances)
+
+    def _wait_s(self, tenant: str) -> float:
+        return 0.0 if self._foresight is None else self._foresight.wait_s(tenant)
+
+    def _shed(self, item: Item, error: RateLimited | QueueFull) -> None:
+        """Take one off the queue that has to make room."""
+        self._queue.discard(item)
+        self._delivery.refuse(item, error, FailureReason.REJECTED)
 
     def _stop_if_forsaken(self, item: Item) -> None:
         """End the run of a request that has just lost its caller, if nobody else waits for it."""

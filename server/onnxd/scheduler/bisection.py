@@ -10,7 +10,7 @@ from collections import deque
 from typing import Final
 
 from onnxd.errors import ExecutionFailed, TensorMismatch
-from onnxd.scheduler.queue import Item
+from onnxd.scheduler.item import Item
 from onnxd.scheduler.run import Run, Search
 
 GUILTY: Final = 3
@@ -43,6 +43,11 @@ class Bisection:
     @property
     def requests(self) -> int:
         return sum(len(part.items) for part in self.parts)
+
+    def waiting(self, level: int) -> tuple[int, int]:
+        """How many requests of a level wait here, and the bytes of all."""
+        items = [item for part in self.parts for item in part.items]
+        return sum(item.level == level for item in items), sum(item.request.byte_size for item in items)
 
     def divide(self, run: Run) -> bool:
         """Have the requests of a failed run that somebody waits for run again, in parts.

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from onnxd.scheduler.queue import BucketKey
+from onnxd.scheduler.item import BucketKey
 from onnxd.tensors import Datatype
 
 LONGEST: Final = 200

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from onnxd.scheduler.clock import Clock, Timer
-from onnxd.scheduler.queue import Item
+from onnxd.scheduler.item import Item
 
 _NEVER: Final = math.inf
 

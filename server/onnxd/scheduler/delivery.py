@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from onnxd.errors import ServerError
+from onnxd.scheduler.item import Item
 from onnxd.scheduler.ordering import ArrivalOrder
-from onnxd.scheduler.queue import Item
 from onnxd.telemetry.statistics import FailureReason, ModelStatistics
 from onnxd.tensors import Array
 

@@ -8,7 +8,8 @@ from onnxd.errors import DeadlineExceeded, QueueTimeout
 from onnxd.scheduler.clock import Clock
 from onnxd.scheduler.deadlines import Deadlines
 from onnxd.scheduler.delivery import Delivery
-from onnxd.scheduler.queue import Item, RequestQueue
+from onnxd.scheduler.item import Item
+from onnxd.scheduler.queue import RequestQueue
 from onnxd.telemetry.statistics import FailureReason
 
 _NEVER: Final = math.inf

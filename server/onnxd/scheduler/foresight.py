@@ -4,7 +4,9 @@ The rules are those of capacity.py. What is here decides when they are worth the
 with a deadline that is far, costs a comparison on its way in and another on its way to a run.
 """
 
+import math
 from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 from itertools import takewhile
 from operator import attrgetter
 from typing import Final
@@ -22,9 +24,10 @@ from onnxd.scheduler.capacity import (
     steady_cap,
     work_s,
 )
-from onnxd.scheduler.queue import Bucket, BucketKey, Item, RequestQueue
+from onnxd.scheduler.item import BucketKey, Item
+from onnxd.scheduler.queue import Bucket, RequestQueue, lines
 from onnxd.scheduler.run import Run
-from onnxd.scheduler.service_time import BucketTimes, ServiceTimes
+from onnxd.scheduler.service_time import BucketTimes, Fit, ServiceTimes
 
 _ROWS: Final = attrgetter("rows")
 
@@ -65,7 +68,9 @@ class Foresight:
         elif isinstance(error, ModelUnavailable | MemoryError):
             self._times.note_failure(run.items[0].bucket, rows)
 
-    def check(self, deadline_s: float, rows: int, bucket: BucketKey, rank: int, now_s: float) -> None:
+    def check(
+        self, deadline_s: float, rows: int, bucket: BucketKey, rank: int, now_s: float, tenant: str = ""
+    ) -> None:
         """Whether a request that comes now can be answered in time. Raises DeadlineExceeded."""
         left_s = deadline_s - now_s
         longest_s = self._times.longest_s
@@ -77,12 +82,13 @@ class Foresight:
             return
         rows = rows if self._batches else 1
         others = [ahead for key, ahead in self._ahead(rank) if key != bucket]
+        share = self._queue.share_ahead(tenant, rows)
         answer_s = answer_in_s(
             fit,
             rows,
             left_s=left_s,
-            same_ahead_rows=self._rows_ahead(self._queue.buckets.get(bucket), rank),
-            other_ahead_s=work_s(others, self._max_rows),
+            same_ahead_rows=math.ceil(share * self._rows_ahead(self._queue.buckets.get(bucket), rank)),
+            other_ahead_s=share * work_s(others, self._max_rows),
             busy_s=0.0 if self._idle else self._busy_s(now_s),
             max_rows=self._max_rows,
             runners=len(self._idle) + len(self._running),
@@ -90,15 +96,13 @@ class Foresight:
         check_attainable(fit, rows, answer_s, deadline_s=deadline_s, now_s=now_s)
 
     def lost(self, now_s: float) -> list[Item]:
-        """Those at the head of their bucket that would miss their deadline if they ran now."""
-        lost = []
+        """Those at the head of their bucket, or of what waits there of their tenant, that would miss their
+        deadline if they ran now."""
+        lost: list[Item] = []
         for key, bucket in self._queue.buckets.items():
             fit = self._times.fit(key)
-            for item in bucket:
-                deadline_s, rows = item.request.deadline_s, item.rows if self._batches else 1
-                if deadline_s is None or not is_lost(fit, rows, deadline_s=deadline_s, now_s=now_s):
-                    break
-                lost.append(item)
+            for line in lines(bucket):
+                lost += takewhile(partial(self._is_lost, fit, now_s), line)
         return lost
 
     def cap(self, bucket: Bucket, now_s: float, *, near: bool) -> RowCap:
@@ -132,6 +136,15 @@ class Foresight:
     def all(self, now_s: float) -> Iterator[tuple[BucketTimes, RowCap]]:
         """The same of each bucket, the one that ran last first."""
         return ((known, self._next_cap(known, now_s)) for known in self._times.snapshot())
+
+    def wait_s(self, tenant: str) -> float:
+        """How long a request waits that comes now, for all that is known."""
+        share = self._queue.share_ahead(tenant, 1)
+        return share * self.backlog_s() / (len(self._idle) + len(self._running))
+
+    def _is_lost(self, fit: Fit | None, now_s: float, item: Item) -> bool:
+        deadline_s, rows = item.request.deadline_s, item.rows if self._batches else 1
+        return deadline_s is not None and is_lost(fit, rows, deadline_s=deadline_s, now_s=now_s)
 
     def _next_cap(self, known: BucketTimes, now_s: float) -> RowCap:
         if not self._batches:

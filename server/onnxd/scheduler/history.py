@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from onnxd.scheduler.queue import BucketKey
+from onnxd.scheduler.item import BucketKey
 from onnxd.scheduler.run import Run
 from onnxd.scheduler.runner import RunResult
 

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 
-from onnxd.scheduler.queue import Item
+from onnxd.scheduler.item import Item
 
 
 class ArrivalOrder:

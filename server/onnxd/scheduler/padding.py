@@ -9,7 +9,7 @@ import numpy as np
 from onnxd.errors import ExecutionFailed, TensorMismatch
 from onnxd.messages import InferRequest
 from onnxd.scheduler.batch import Rows
-from onnxd.scheduler.queue import BucketKey, Item
+from onnxd.scheduler.item import BucketKey, Item
 from onnxd.tensors import Array, Datatype, DynamicAxis, ModelSpec, TensorSpec
 
 CountPadding = Callable[[int, int], None]

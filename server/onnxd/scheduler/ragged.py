@@ -10,7 +10,7 @@ import numpy as np
 from onnxd.errors import ExecutionFailed
 from onnxd.messages import InferRequest
 from onnxd.scheduler.batch import Rows
-from onnxd.scheduler.queue import BucketKey, Item
+from onnxd.scheduler.item import BucketKey, Item
 from onnxd.tensors import Array, BatchInput, BatchKind, ModelSpec, TensorSpec
 
 Shape = tuple[int, ...]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from onnxd.messages import Execution
-from onnxd.scheduler.queue import Item
+from onnxd.scheduler.item import Item
 
 
 @dataclass(slots=True, eq=False)

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from onnxd.scheduler.cap_guard import CapGuard, after_run
+from onnxd.scheduler.item import BucketKey
 from onnxd.scheduler.line import Line, Point, robust_line, weighted_median
-from onnxd.scheduler.queue import BucketKey
 
 MOST_ERROR: Final = 0.25
 """A line that lies further than this from what was seen is no description of the model."""

@@ -1,10 +1,13 @@
 """What an operator can set about how much each caller may ask."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Final
 
 from annotated_types import Ge, Gt
+
+from onnxd.errors import Quota
 
 _MOST_TRACKED: Final = 10_000
 
@@ -49,6 +52,12 @@ class Allowance:
     def tokens(self) -> int:
         """How many requests may come at once."""
         return self.burst or max(1, int(self.per_second))
+
+    @property
+    def quota(self) -> Quota:
+        """The rate in whole requests and seconds: of the time in which an empty bucket is full again."""
+        window_s = max(1, math.ceil(self.tokens / self.per_second))
+        return Quota(max(1, int(self.per_second * window_s)), window_s)
 
 
 _FIELDS: Final[Mapping[str, Callable[[str], float | int]]] = {

@@ -140,6 +140,7 @@ class Rates:
                     f"{_whose(principal)} asked more often than it may (rate.per_second, rate.burst); "
                     f"come again in {wait_s:.3g} s",
                     retry_after_s=wait_s,
+                    quota=self._allowed(principal).quota,
                 )
         for share in shares:
             share.in_flight += 1
@@ -170,7 +171,7 @@ class Rates:
             table, name, allowed = self._addresses, network_of(peer), self._usual
         else:
             table, name = self._principals, principal.name
-            allowed = self._of.get(name, self._usual)
+            allowed = self._allowed(principal)
         if allowed.unlimited:
             return None
         share = table.get(name)
@@ -181,6 +182,9 @@ class Rates:
         share = table[name] = Share(allowed.max_in_flight, bucket)
         self._forget(table)
         return share
+
+    def _allowed(self, principal: Principal) -> Allowance:
+        return self._usual if principal is ANONYMOUS else self._of.get(principal.name, self._usual)
 
     def _forget(self, table: OrderedDict[str, Share]) -> None:
         """Keep a table at its bound. Who has requests in progress is not forgotten: for so many at most,

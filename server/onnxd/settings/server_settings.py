@@ -21,6 +21,8 @@ from onnxd.repository.watcher import WatchConfig
 from onnxd.runtime.thread_shares import ThreadConfig
 from onnxd.runtime.trial import TrialLimits
 from onnxd.runtime.worker_config import IsolationConfig
+from onnxd.scheduler.fair_share import FairnessConfig
+from onnxd.scheduler.overload import OverloadConfig
 from onnxd.security.config import AuthConfig
 from onnxd.security.jwt_config import JwtConfig
 from onnxd.security.rate_config import RateConfig
@@ -88,6 +90,8 @@ class ServerSettings:
     auth: AuthConfig = field(default_factory=AuthConfig)
     jwt: JwtConfig = field(default_factory=JwtConfig)
     rate: RateConfig = field(default_factory=RateConfig)
+    fairness: FairnessConfig = field(default_factory=FairnessConfig)
+    overload: OverloadConfig = field(default_factory=OverloadConfig)
     http: HttpConfig = field(default_factory=HttpConfig)
     grpc: GrpcConfig = field(default_factory=GrpcConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)

@@ -15,8 +15,8 @@ from onnxd.errors import (
 )
 from onnxd.messages import InferRequest
 from onnxd.scheduler.batch import Rows
+from onnxd.scheduler.item import Item
 from onnxd.scheduler.policy import BatchPolicy
-from onnxd.scheduler.queue import Item
 from onnxd.tensors import Array
 from tests.support.batching import Scene, result
 from tests.support.virtual_time import HeldRunner, InlineRunner

@@ -6,7 +6,7 @@ import numpy as np
 
 from onnxd.messages import InferRequest
 from onnxd.scheduler.deadlines import Deadlines
-from onnxd.scheduler.queue import Item
+from onnxd.scheduler.item import Item
 from tests.support.virtual_time import VirtualClock
 
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from onnxd.errors import ExecutionFailed, ModelUnavailable, ServerError, TensorMismatch
+from onnxd.errors import ExecutionFailed, ModelUnavailable, QueueFull, ServerError, TensorMismatch
 from onnxd.scheduler.batch import Rows
+from onnxd.scheduler.item import Item
 from onnxd.scheduler.policy import BatchPolicy
-from onnxd.scheduler.queue import Item
 from onnxd.telemetry.statistics import FailureReason
 from onnxd.tensors import Array
 from tests.support.batching import Answer, Scene
@@ -35,6 +35,24 @@ async def test_a_full_queue_rejects() -> None:
     await scene.send()
     await ended(await scene.send())
     assert reasons(scene) == {FailureReason.REJECTED: 1}
+
+
+async def test_parts_of_a_failed_batch_that_wait_to_be_run_again_fill_the_queue() -> None:
+    scene = Scene(policy=BatchPolicy(max_queue_size=4, max_queue_bytes=100))
+    again = [await scene.send(byte_size=20) for _ in range(4)]
+    scene.clock.settle()
+    scene.runners[0].runs[0].fail(ExecutionFailed("no"))
+    scene.clock.settle()
+    assert scene.batcher.waiting_requests == 2
+    taken = [await scene.send(byte_size=30), await scene.send(byte_size=10)]
+    with pytest.raises(QueueFull, match="4 requests wait"):
+        await (await scene.send(byte_size=1))
+    taken[1].cancel()
+    await asyncio.sleep(0)
+    with pytest.raises(QueueFull, match="100 bytes of requests wait"):
+        await (await scene.send(byte_size=31))
+    for answer in (*again, taken[0]):
+        answer.cancel()
 
 
 async def test_a_deadline_that_had_passed_before_is_a_rejection() -> None:

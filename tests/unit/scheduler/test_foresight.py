@@ -9,8 +9,8 @@ from onnxd.errors import DeadlineExceeded, ModelUnavailable, QueueFull
 from onnxd.messages import InferRequest
 from onnxd.scheduler.batch import Rows
 from onnxd.scheduler.capacity import FRESH_S, KNEE_RUNS
+from onnxd.scheduler.item import BucketKey, Item
 from onnxd.scheduler.policy import BatchPolicy
-from onnxd.scheduler.queue import BucketKey, Item
 from onnxd.scheduler.service_time import ServiceTimes
 from onnxd.tensors import Array
 from tests.support.batching import Scene, result, turns

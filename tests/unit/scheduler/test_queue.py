@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onnxd.messages import InferRequest
-from onnxd.scheduler.queue import Item, RequestQueue, Waiting, oldest_s, rank_of
+from onnxd.scheduler.item import Item, rank_of
+from onnxd.scheduler.queue import RequestQueue, Waiting, oldest_s
 
 
 @pytest.fixture(scope="module")

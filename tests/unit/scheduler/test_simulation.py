@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pytest
 
+from benchmarks import overload
 from benchmarks.formers import WindowAtPickUp
 from benchmarks.policy import MODEL, SHORT, Length, deadlines, inoue_bound_s, knees, theory, windows
 from benchmarks.simulation import Arrivals, BatchWhileBusy, poisson, simulate
@@ -16,6 +17,14 @@ from benchmarks.virtual_loop import run_virtually
 @pytest.mark.parametrize("table", [windows, theory, knees, deadlines])
 def test_what_the_benchmark_demands_holds(table: Callable[[Length], Iterable[str]]) -> None:
     assert list(table(SHORT)) == []
+
+
+def test_a_light_caller_hardly_hears_of_a_flood_and_no_capacity_is_lost() -> None:
+    assert list(overload.fairness(200, ["4 + 0.5 ms a row, up to 8"])) == []
+
+
+def test_under_a_standing_queue_the_most_is_answered_in_time() -> None:
+    assert list(overload.shedding(300, [0.9, 1.2])) == []
 
 
 def at(*seconds: float, deadline_s: float | None = None) -> Arrivals:

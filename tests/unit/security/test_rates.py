@@ -251,3 +251,17 @@ def test_who_has_requests_in_progress_is_not_forgotten() -> None:
 )
 def test_an_ipv6_host_cannot_have_as_many_shares_as_addresses(address: str, counts_as: str) -> None:
     assert network_of(address) == counts_as
+
+
+@pytest.mark.parametrize(
+    ("allowance", "quota"),
+    [
+        (Allowance(per_second=50, burst=100), (100, 2)),
+        (Allowance(per_second=50), (50, 1)),
+        (Allowance(per_second=4, burst=1), (4, 1)),
+        (Allowance(per_second=0.01, burst=2), (2, 200)),
+        (Allowance(per_second=0.3, burst=1), (1, 4)),
+    ],
+)
+def test_a_rate_is_told_in_whole_requests_and_seconds(allowance: Allowance, quota: tuple[int, int]) -> None:
+    assert allowance.quota == quota
