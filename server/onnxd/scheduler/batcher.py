@@ -6,6 +6,7 @@ was the first design; it cost two more wake-ups a batch and gave nothing.)
 
     admission, queue_policy    whether a request may wait, in which level, for how long
     queue                      what waits, by bucket and rank
+    company                    whether what comes waits for more to come in the same turn of the loop
     policy                     when a batch is cut, and how big
     foresight, capacity        what follows from how long runs take
     batch                      stacking the inputs, splitting the outputs
@@ -29,6 +30,7 @@ from onnxd.scheduler.admission import Admission
 from onnxd.scheduler.batch import BatchForm
 from onnxd.scheduler.capacity import RowCap, retry_after_s
 from onnxd.scheduler.clock import Clock, Timer
+from onnxd.scheduler.company import Company
 from onnxd.scheduler.completion import Completion
 from onnxd.scheduler.delivery import Delivery
 from onnxd.scheduler.expiry import Expiry
@@ -95,6 +97,7 @@ class Batcher:
             runs = self._running.keys()
             self._foresight = Foresight(times, self._queue, idle=self._idle, running=runs, max_rows=max_rows)
         self._pump_scheduled = False
+        self._company = Company()
         self.broken = ""
         """Why nothing runs any more, after a bug of ours; empty = all is well."""
         self._hold_timer: Timer | None = None
@@ -220,8 +223,9 @@ class Batcher:
         if self._order.kept:
             self._order.enter(item)
         self._queue.push(item)
-        self._schedule_pump()
-        self._expiry.watch(item)
+        self._schedule_pump(arrived=True)
+        if not future.done():  # as it is after an inline run
+            self._expiry.watch(item)
         return item
 
     def _room_in_s(self) -> float:
@@ -238,15 +242,34 @@ class Batcher:
 
     # The queue moves.
 
-    def _schedule_pump(self) -> None:
-        # Not at once: what else the loop has read from its sockets in this turn shall be in the batch.
+    def _schedule_pump(self, *, arrived: bool = False) -> None:
+        # Not at once: what else the loop has read from its sockets in this turn shall be in the batch. Unless
+        # experience says that nothing else comes.
+        if arrived:
+            self._company.came()
         if not self._pump_scheduled and self._idle:
             self._pump_scheduled = True
             self._clock.call_soon(self._pump)
+            if arrived and self._company.one_by_one and self._queue.requests == 1 and not self._again:
+                self._start_at_once()
+
+    def _start_at_once(self) -> None:
+        """Run the one request that waits, in the turn in which it came."""
+        run: Run | None = None
+        try:
+            now_s = self._clock.now_s()
+            run = self._cut(now_s, freed=False)
+            if run is not None:
+                self._start(run, self._idle.pop(), now_s)
+        except Exception as fault:  # a bug of ours: the loop hears of it as of one in a call of its own
+            self._break(fault, run)
+            context = {"message": "a run could not be started", "exception": fault}
+            asyncio.get_running_loop().call_exception_handler(context)
 
     def _pump(self, *, freed: bool = False) -> None:
         """Start what may start. After an inline run the loop gets a turn before the next one."""
         self._pump_scheduled = False
+        self._company.turn_over()
         run: Run | None = None
         try:
             # An inline run has ended when _start returns, and has scheduled the next pump itself.
@@ -254,7 +277,7 @@ class Batcher:
                 now_s = self._clock.now_s()
                 if self._deadlines.next_s <= now_s:
                     self._deadlines.look()
-                run = (self._bisection.next() if self._again else None) or self._cut(now_s, freed)
+                run = (self._bisection.next() if self._again else None) or self._cut(now_s, freed=freed)
                 if run is None:
                     return
                 self._start(run, self._idle.pop(), now_s)
@@ -262,7 +285,7 @@ class Batcher:
             self._break(fault, run)
             raise
 
-    def _cut(self, now_s: float, freed: bool) -> Run | None:
+    def _cut(self, now_s: float, *, freed: bool) -> Run | None:
         queue, max_delay_s, until_s, cap = self._queue, self._max_delay_s, _NEVER, self._uncapped
         foresight, near = self._foresight, False
         if foresight is not None:
