@@ -18,8 +18,8 @@ def direct_run(session: Any) -> DirectRun:
     fallback to other providers. It is no public part of ONNX Runtime: where this version does not have it,
     the wrapper, which takes the same and gives the same.
 
-    Measured beside it: inputs and outputs bound anew for each run take longer; bound once they spare 1 µs, but
-    every input would be copied into a fixed place, and every output out of one.
+    Measured beside it: inputs and outputs bound anew for each run take longer; bound once they spare 1 µs,
+    but every input would be copied into a fixed place, and every output out of one.
     """
     method = getattr(getattr(session, "_sess", None), "run", None)
     found: DirectRun = method if callable(method) else session.run

@@ -2,8 +2,8 @@
 
 A run on the loop holds up every other request for as long as it takes; one on a thread needs two hops, and
 then has to wait for the interpreter, which the loop gives up only when it polls, or after 5 ms. Measured, a
-thread costs more than it gives back until a run takes about half a millisecond (docs/performance.md). So short
-runs stay on the loop and long ones leave it; which a run is going to be is known from those of its size.
+thread costs more than it gives back until a run takes about half a millisecond (docs/performance.md). So
+short runs stay on the loop and long ones leave it. Which a run will be is known from those of its size.
 """
 
 import enum
