@@ -3,9 +3,9 @@
     python -m benchmarks.hot_path [--short]
 
 In CPU time, of which a busy machine takes little away; medians of rounds in turns, on one core. The ways to
-call ONNX Runtime first; then requests on their way through batcher and instance, one by one and 64 together, on
-the loop and on a thread, collected in each turn of the loop, run at once, and as the batcher does by itself.
-Exits 1 when OnnxSession.run costs over MOST_TIMES what the barest call with the same guarantees does.
+call ONNX Runtime first; then requests on their way through batcher and instance, one by one and 64 together,
+on the loop and on a thread, collected in each turn of the loop, run at once, and as the batcher does by
+itself. Exits 1 when OnnxSession.run costs over MOST_TIMES what the barest call with the same guarantees does.
 """
 
 import argparse

@@ -3,7 +3,7 @@
     python -m benchmarks.resident [--short] [--requests N] [--server FLAGS]
 
 The MLP, asked by 64 connections over HTTP binary, by 64 calls in flight over gRPC, and by 64 messages in
-flight on streams, in turns. Exits 1 when a request failed, when the server holds more than MOST_MIB at rest, or
+flight on streams, in turns. Exits 1 when a request failed, when the server holds over MOST_MIB at rest, or
 when it holds over MOST_GROWTH times as much at the end as after the first tenth of the requests.
 """
 
