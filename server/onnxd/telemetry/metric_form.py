@@ -1,4 +1,4 @@
-"""In which form a scraper is answered. What writes them is in exposition.py, which is not needed to choose."""
+"""In which form a scraper is answered. To choose it, what writes it (exposition.py) is not needed."""
 
 from typing import Final
 
