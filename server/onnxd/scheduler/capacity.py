@@ -21,9 +21,9 @@ KNEE_SHARE: Final = 0.995
 """Of the throughput that the biggest batch has. Simulated: with less, a server near its capacity loses more
 than others gain (benchmarks/policy.py)."""
 RUN_S: Final = 50e-6
-"""Of any run, at least, that is not in its rows, whatever the line says: to stack, start, hop and split. Where
-a machine is busy with other things too, the line may say that there is nothing of it, and without this a small
-model would run its requests one by one when it has most to do."""
+"""Of any run, at least, that is not in its rows, whatever the line says: to stack, start, hop and split. On a
+machine that is busy with other things too, the line may say that there is nothing of it, and without this a
+small model would run its requests one by one when it has most to do."""
 KNEE_RUNS: Final = 16
 """So many must have been seen: the first ones at load are the slowest, and of each size there is one only."""
 MARGIN: Final = 0.1
