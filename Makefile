@@ -65,7 +65,7 @@ models: install  ## train the shipped models again
 	$(BIN)/python -m scripts.models.train_language
 
 bench: install  ## print the benchmark table
-	$(BIN)/python -m benchmarks.front_ends --short
+	$(BIN)/python -m benchmarks.wires $(BENCH)
 
 LOCK := uv pip compile --universal --generate-hashes --no-annotate --no-header --python-version 3.11 \
     --no-emit-package onnxd --no-emit-package onnxd-client --no-emit-package onnxd-protos

@@ -50,7 +50,7 @@ class Running:
         return self.process.pid
 
     def port_of(self, wire: str) -> int:
-        return self.grpc_port if wire == "grpc" else self.http_port
+        return self.grpc_port if wire.startswith("grpc") else self.http_port
 
     def cpu_s(self) -> float:
         """CPU seconds so far, user and system, of all its threads; of its child processes none."""

@@ -1,7 +1,11 @@
 """Load on one server for a while: wrk and h2load where they are installed, else a client in Python.
 
 All run on the load's core, in a process of their own. The Python client costs more than the servers do, so
-with it requests per second mean little; requests per CPU second of the server still hold.
+with it requests per second mean little; requests per CPU second of the server still hold. Streams are loaded
+by stream_load, which costs less than a gRPC library.
+
+wrk and h2load end by closing their connections, requests in flight or not: what a server counts of those as
+cancelled has not failed.
 """
 
 import json
@@ -14,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.harness import LOAD_CORE, ROOT, on_core
+from benchmarks.latencies import percentiles
 from benchmarks.payloads import Payload
 
 _WRK: Final = shutil.which("wrk")
@@ -22,8 +27,6 @@ _SLACK_S: Final = 30.0
 _MOST_CONNECTIONS: Final = 8
 """Of gRPC; the rest are streams on them."""
 _REQUESTS: Final = re.compile(r"requests: \d+ total, \d+ started, (\d+) done, (\d+) succeeded, (\d+) failed")
-_MEAN: Final = re.compile(r"time for request: +\S+ +\S+ +(\d+(?:\.\d+)?)(us|ms|s)\b")
-_TO_US: Final = {"us": 1.0, "ms": 1e3, "s": 1e6}
 _SCRIPT: Final = """
 wrk.method = "POST"
 wrk.body = io.open("{body}", "rb"):read("*a")
@@ -31,8 +34,8 @@ wrk.body = io.open("{body}", "rb"):read("*a")
 done = function(summary, latency, requests)
   local errors = summary.errors
   local failed = errors.connect + errors.read + errors.write + errors.timeout + errors.status
-  io.write(string.format('RESULT {{"requests": %d, "failed": %d, "latency_us": %f}}\\n',
-    summary.requests, failed, latency:percentile(50)))
+  io.write(string.format('RESULT {{"requests": %d, "failed": %d, "p50_us": %f, "p99_us": %f}}\\n',
+    summary.requests, failed, latency:percentile(50), latency:percentile(99)))
 end
 """
 
@@ -43,8 +46,8 @@ class LoadResult:
 
     requests: int
     failed: int
-    latency_us: float
-    """The median over HTTP (wrk, Python), the mean over gRPC (h2load knows no other)."""
+    p50_us: float
+    p99_us: float
 
 
 def notes() -> list[str]:
@@ -60,6 +63,8 @@ def run_load(port: int, asked: Payload, in_flight: int, seconds: float, scratch:
     """Keep so many requests in flight for so long."""
     body = scratch / "body.bin"
     body.write_bytes(asked.body)
+    if asked.wire == "grpc stream":
+        return _stream(port, asked, body, in_flight, seconds)
     if asked.wire == "grpc" and _H2LOAD is not None:
         return _h2load(_H2LOAD, port, asked, body, in_flight, seconds)
     if asked.wire != "grpc" and _WRK is not None:
@@ -89,19 +94,28 @@ def _wrk(tool: str, port: int, asked: Payload, body: Path, in_flight: int, secon
 
 def _h2load(tool: str, port: int, asked: Payload, body: Path, in_flight: int, seconds: float) -> LoadResult:
     connections = min(in_flight, _MOST_CONNECTIONS)
+    log = body.with_suffix(".log")
+    log.unlink(missing_ok=True)  # h2load appends
     command = [
-        tool, "--clients", str(connections), "--max-concurrent-streams", str(in_flight // connections),
+        tool, "--log-file", str(log),
+        "--clients", str(connections), "--max-concurrent-streams", str(in_flight // connections),
         "--duration", str(max(1, round(seconds))), "--data", str(body),
         "--header", "content-type: application/grpc", "--header", "te: trailers",
         *(word for name, value in asked.headers.items() for word in ("--header", f"{name}: {value}")),
         f"http://127.0.0.1:{port}{asked.path}",
     ]  # fmt: skip
     output = _output(command, seconds)
-    counts, mean = _REQUESTS.search(output), _MEAN.search(output)
+    counts = _REQUESTS.search(output)
     if counts is None:
         raise RuntimeError(f"h2load said what is not understood:\n{output}")
-    latency_us = float(mean[1]) * _TO_US[mean[2]] if mean else 0.0
-    return LoadResult(int(counts[2]), int(counts[1]) - int(counts[2]), latency_us)
+    # A line of the log: start, status, microseconds.
+    answered = [int(line.rpartition("\t")[2]) for line in log.read_text().splitlines()]
+    return LoadResult(int(counts[2]), int(counts[1]) - int(counts[2]), *percentiles(answered))
+
+
+def _stream(port: int, asked: Payload, body: Path, in_flight: int, seconds: float) -> LoadResult:
+    command = [sys.executable, "-m", "benchmarks.stream_load", str(port), asked.path, str(body)]
+    return _parse_json(_output([*command, str(in_flight), str(seconds)], seconds))
 
 
 def _output(command: list[str], seconds: float) -> str:

@@ -5,7 +5,6 @@ python -m benchmarks.load_client WIRE PORT PATH BODY_FILE HEADERS_JSON IN_FLIGHT
 
 import asyncio
 import json
-import statistics
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -15,6 +14,8 @@ from pathlib import Path
 import grpc
 import grpc.aio
 import uvloop
+
+from benchmarks.latencies import summary
 
 _MOST_CHANNELS = 8
 
@@ -87,10 +88,7 @@ async def main(arguments: list[str], content: bytes) -> None:
         async with asyncio.TaskGroup() as tasks:
             for client in clients:
                 tasks.create_task(repeat(client, end_s))
-    result = {
-        "requests": len(latencies), "failed": failed, "latency_us": statistics.median(latencies) * 1e6
-    }  # fmt: skip
-    print("RESULT", json.dumps(result))
+    print("RESULT", json.dumps(summary(latencies, failed)))
 
 
 if __name__ == "__main__":

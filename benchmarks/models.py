@@ -39,6 +39,50 @@ def mlp(seed: int = 0, sizes: Sequence[int] = (784, 256, 10)) -> bytes:
     return _model(nodes, sizes[0], sizes[-1], weights)
 
 
+def constant(width: int = 784, outputs: int = 10) -> bytes:
+    """Takes and gives what an MLP does, and computes nothing: with it, a server is one without its model."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["rows"], start=0, end=1),
+        helper.make_node("Concat", ["rows", "width"], ["shape"], axis=0),
+        helper.make_node("Expand", ["row", "shape"], ["y"]),
+    ]
+    weights: dict[str, npt.NDArray[Any]] = {
+        "width": np.array([outputs], np.int64),
+        "row": np.zeros((1, outputs), np.float32),
+    }
+    return _model(nodes, width, outputs, weights)
+
+
+CONVNET_WIDTH: Final = 3 * 32 * 32
+
+
+def convnet(seed: int = 0) -> bytes:
+    """Five convolutions on 3 x 32 x 32, 54 million operations a row (a product and its sum are two); FP32
+    [batch, 3072] to [batch, 10]."""
+    random = np.random.default_rng(seed)
+    nodes = [helper.make_node("Reshape", ["x", "image"], ["c0"])]
+    weights: dict[str, Any] = {"image": np.array([-1, 3, 32, 32], np.int64)}
+    channels = 3
+    for layer, (narrow, stride) in enumerate([(32, 1), (32, 1), (64, 2), (64, 1), (64, 2)]):
+        weights[f"w{layer}"] = (
+            random.standard_normal((narrow, channels, 3, 3)) / (9 * channels) ** 0.5
+        ).astype(np.float32)
+        nodes += [
+            helper.make_node(
+                "Conv", [f"c{layer}", f"w{layer}"], [f"s{layer}"], pads=[1] * 4, strides=[stride] * 2
+            ),
+            helper.make_node("Relu", [f"s{layer}"], [f"c{layer + 1}"]),
+        ]
+        channels = narrow
+    weights["w"] = (random.standard_normal((channels, 10)) / channels**0.5).astype(np.float32)
+    nodes += [
+        helper.make_node("GlobalAveragePool", ["c5"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "w"], ["y"]),
+    ]
+    return _model(nodes, CONVNET_WIDTH, 10, weights)
+
+
 def folded(seed: int = 0, width: int = 784) -> bytes:
     """An MLP whose rows are cut in two and put together again, by the number of rows: its nodes alone do not
     prove that rows are independent."""

@@ -1,4 +1,4 @@
-"""One request, usually for one row, in each of the three forms, and how its answer is read."""
+"""One request, usually for one row, in each of its forms, and how its answer is read."""
 
 import http.client
 import json
@@ -13,6 +13,7 @@ import numpy as np
 from onnxd_protos.grpc_service_pb2 import ModelInferRequest, ModelInferResponse
 
 GRPC_METHOD: Final = "/inference.GRPCInferenceService/ModelInfer"
+GRPC_STREAM: Final = "/inference.GRPCInferenceService/ModelStreamInfer"
 JSON_LENGTH_HEADER: Final = "Inference-Header-Content-Length"
 _TIMEOUT_S: Final = 10.0
 
@@ -22,7 +23,7 @@ class Payload:
     """What a load generator sends again and again."""
 
     wire: str
-    """http json, http binary, or grpc."""
+    """http json, http binary, grpc, or grpc stream."""
     path: str
     body: bytes
     """For gRPC with the five bytes that frame a message."""
@@ -48,7 +49,8 @@ def payload(wire: str, model: str, width: int, rows: int = 1) -> Payload:
     message = ModelInferRequest(model_name=model, raw_input_contents=[row.tobytes()])
     message.inputs.add(name="x", datatype="FP32", shape=(rows, width))
     content = message.SerializeToString()
-    return Payload(wire, GRPC_METHOD, struct.pack(">BI", 0, len(content)) + content)
+    method = GRPC_STREAM if wire == "grpc stream" else GRPC_METHOD
+    return Payload(wire, method, struct.pack(">BI", 0, len(content)) + content)
 
 
 def ask_http(port: int, asked: Payload, timeout_s: float = _TIMEOUT_S) -> tuple[int, bytes]:
@@ -81,6 +83,13 @@ def ask_grpc(channel: grpc.Channel, asked: Payload) -> bytes:
     """The answer's message, as bytes. Raises grpc.RpcError."""
     call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(asked.path)
     return call(asked.body[5:], timeout=_TIMEOUT_S)
+
+
+def ask_stream(channel: grpc.Channel, asked: Payload) -> bytes:
+    """The answer's message to a stream of one. Raises grpc.RpcError."""
+    call: grpc.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(asked.path)
+    (answer,) = call(iter([asked.body[5:]]), timeout=_TIMEOUT_S)
+    return answer
 
 
 def output_of(answer: bytes) -> "np.ndarray[Any, np.dtype[np.float32]]":

@@ -68,6 +68,18 @@ def test_every_task_belongs_to_a_group() -> None:
     assert loose == set()
 
 
+def test_one_place_knows_how_many_processors_there_are() -> None:
+    """What the machine has is not what this process may use: runtime/threads.py asks for that, and falls back
+    on the machine's where the system does not say."""
+    asking = {
+        path.name
+        for path in python_files(*DISTRIBUTED)
+        for name, _ in calls(path)
+        if name.endswith((".cpu_count", ".process_cpu_count"))
+    }
+    assert asking == {"threads.py"}
+
+
 def test_no_test_sleeps() -> None:
     """A pause between two looks is no sleep, where the test's own deadline ends the looking."""
     sleeping = {

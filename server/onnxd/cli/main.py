@@ -1,7 +1,9 @@
 """The group of commands. A command's module is imported when it runs, so that each pays for itself only."""
 
 import importlib
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final
@@ -16,10 +18,13 @@ class _Command:
     module: str
     help: str
     """For the list of commands; the command's own help says more."""
+    without: tuple[str, ...] = ()
+    """What is not to be imported with it."""
 
 
 COMMANDS: Final[Mapping[str, _Command]] = {
-    "serve": _Command("onnxd.cli.serve", "Serve a model repository over HTTP and gRPC."),
+    # Structlog imports rich for tracebacks in colour, which the server's log does not have: 4 MiB, for good.
+    "serve": _Command("onnxd.cli.serve", "Serve a model repository over HTTP and gRPC.", without=("rich",)),
     "check": _Command("onnxd.cli.check", "Validate a model repository without a server."),
     "explain": _Command("onnxd.cli.explain", "Show a model's config in force, and where each value is from."),
     "manifest": _Command("onnxd.cli.manifest", "Write down what files a model consists of."),
@@ -38,6 +43,18 @@ COMMANDS: Final[Mapping[str, _Command]] = {
 }
 
 
+@contextmanager
+def _kept_out(names: Iterable[str]) -> Iterator[None]:
+    """Inside, these cannot be imported: for libraries that would rather have them, but need not."""
+    absent = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]  # None is how Python spells it
+    try:
+        yield
+    finally:
+        for name in absent:
+            del sys.modules[name]
+
+
 class LazyGroup(click.Group):
     """A group whose commands are the attribute `command` of the modules in COMMANDS."""
 
@@ -47,7 +64,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = importlib.import_module(COMMANDS[cmd_name].module).command
+        with _kept_out(COMMANDS[cmd_name].without):
+            command = importlib.import_module(COMMANDS[cmd_name].module).command
         if not isinstance(command, click.Command):
             raise TypeError(f"{COMMANDS[cmd_name].module}.command is not a command")
         return command

@@ -10,7 +10,7 @@ import uvloop
 
 from onnxd.app import Server, drain, open_server
 from onnxd.repository.catalog import IndexEntry, ModelState
-from onnxd.runtime.memory import calm_collector
+from onnxd.runtime.memory import calm_collector, give_back
 from onnxd.runtime.ort import check_distributions
 from onnxd.settings.server_settings import ServerSettings
 from onnxd.telemetry.log_settings import LogSettings
@@ -55,6 +55,7 @@ async def serve(settings: ServerSettings, show: Callable[[str], None], log: LogS
         if await _either(server.lifecycle.started, stopping):
             if settings.exit_on_error and (failed := server.lifecycle.failed_at_start):
                 raise StartFailed(_start_failure(failed))
+            give_back()  # what imports and loads have freed
             server.inference.open()
             await server.grpc.announce(serving=True)
             _log.info("ready")

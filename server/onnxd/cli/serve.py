@@ -21,10 +21,10 @@ def command(ctx: click.Context, /, **_: object) -> None:
     from onnxd.grpc_frontend.server import PortTaken as GrpcPortTaken
     from onnxd.http_frontend.listener import PortTaken as HttpPortTaken
     from onnxd.repository.store import StateDirectoryUnusable
+    from onnxd.security.jwt_config import TokenKeysUnusable
     from onnxd.security.key_file import KeyFileUnusable
     from onnxd.security.opening import AuthUnusable
     from onnxd.security.tls import TlsUnusable
-    from onnxd.security.token_keys import TokenKeysUnusable
     from onnxd.shared_memory.regions import SharedMemoryUnavailable
     from onnxd.telemetry.audit import AuditUnusable
     from onnxd.telemetry.otlp import TracingUnavailable

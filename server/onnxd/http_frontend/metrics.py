@@ -17,7 +17,7 @@ from onnxd.http_frontend.errors import refusal, response_to
 from onnxd.http_frontend.listener import Listener, PortTaken
 from onnxd.http_frontend.responses import SERVER_HEADERS
 from onnxd.security.gate import Gate
-from onnxd.telemetry.exposition import CONTENT_TYPE, OPENMETRICS_CONTENT_TYPE, wants_openmetrics
+from onnxd.telemetry.metric_form import CONTENT_TYPE, OPENMETRICS_CONTENT_TYPE, wants_openmetrics
 from onnxd.telemetry.metrics import Metrics
 
 DEFAULT_PORT: Final = 8002

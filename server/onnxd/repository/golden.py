@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from onnxd.runtime.examinations import Question
+from onnxd.runtime.examination_names import Question
 from onnxd.runtime.golden import GOLDEN, GOLDEN_FILE
 from onnxd.tensors import ModelSpec
 

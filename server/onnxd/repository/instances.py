@@ -10,7 +10,7 @@ from onnxd.repository.served import Placed
 from onnxd.repository.warmup import WarmupPlan
 from onnxd.repository.warmup_runs import warm_up
 from onnxd.runtime.deaths import Deaths
-from onnxd.runtime.examinations import Finding
+from onnxd.runtime.examination_names import Finding
 from onnxd.runtime.instance import Instance
 from onnxd.runtime.onnx_session import OnnxSession
 from onnxd.runtime.process_instance import ProcessInstance

@@ -41,9 +41,8 @@ from onnxd.repository.verdicts import NoVerdicts, verdict_digest
 from onnxd.repository.warmup import WarmupPlan
 from onnxd.runtime.deaths import Deaths
 from onnxd.runtime.devices import cuda_devices
-from onnxd.runtime.examinations import Question
+from onnxd.runtime.examination_names import RISKS, Question
 from onnxd.runtime.process_room import ProcessRoom
-from onnxd.runtime.risks import RISKS
 from onnxd.runtime.row_verdict import Verdict
 from onnxd.runtime.thread_shares import ThreadBudget
 from onnxd.runtime.trial import TrialRoom

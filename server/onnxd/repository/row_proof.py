@@ -17,9 +17,9 @@ from onnxd.repository.fault_codes import Code
 from onnxd.repository.model_spec import merge
 from onnxd.repository.row_question import Unlike, ask_rows, check_first_dimensions
 from onnxd.repository.warmup import UnfitSample, WarmupPlan, plan_warmup
-from onnxd.runtime.examinations import INDEPENDENCE, Question
+from onnxd.runtime.examination_names import INDEPENDENCE, Question
 from onnxd.runtime.graph import GraphSpec
-from onnxd.runtime.independence import question_to_json
+from onnxd.runtime.row_inquiry import question_to_json
 from onnxd.runtime.row_verdict import Outcome, Verdict, verdict_from_json
 from onnxd.runtime.trial_messages import DIED, TrialReport
 from onnxd.tensors import ModelSpec

@@ -7,8 +7,8 @@ from typing import Final
 from onnxd.protocol.wording import show
 from onnxd.repository.config import ModelConfig
 from onnxd.runtime.graph import GraphSpec, GraphTensor
-from onnxd.runtime.independence import RowQuestion
 from onnxd.runtime.made_up import RowInput
+from onnxd.runtime.row_inquiry import RowQuestion
 from onnxd.tensors import ModelSpec
 
 _MADE_BY_EXPORTERS: Final = re.compile(

@@ -151,6 +151,7 @@ class ServedVersion:
     def observe(self) -> VersionObservation:
         """What it has done and is doing, for the metrics."""
         usual = self.batcher.usual_run_times()
+        rows, size_bytes = self.batcher.waiting_size
         placements = {place.value: 0 for place in Placement}
         for instance in self._instances:
             placements[instance.placement.value] += 1
@@ -159,8 +160,8 @@ class ServedVersion:
             version=self.spec.version,
             statistics=self.statistics.snapshot(),
             pending=self.batcher.waiting_requests,
-            waiting_rows=self.batcher.waiting_rows,
-            waiting_bytes=self.batcher.waiting_bytes,
+            waiting_rows=rows,
+            waiting_bytes=size_bytes,
             busy=self.batcher.running,
             placements=placements,
             load_s=self.report.load_s,

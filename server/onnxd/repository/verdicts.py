@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import structlog
 
-from onnxd.runtime.independence import METHOD
 from onnxd.runtime.ort import onnxruntime
+from onnxd.runtime.row_inquiry import METHOD
 from onnxd.runtime.row_verdict import Verdict, verdict_from_json, verdict_to_json
 from onnxd.runtime.session_config import SessionConfig
 

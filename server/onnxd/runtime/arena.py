@@ -23,22 +23,22 @@ class ArenaDiet:
     """
 
     def __init__(self) -> None:
-        self._largest = 0
+        self.largest_bytes = 0
+        """That went into or came out of a run since the last that gave back. Whoever runs raises it by what
+        has come out: a small input may have a large answer, which only the next run can clear up."""
         self._usual = 0.0
         self._runs = _RUNS_BETWEEN
 
     def shrinks(self, input_bytes: int) -> bool:
         """Whether the run that is about to begin with these inputs gives back everything at its end."""
         self._runs += 1
-        self._usual += _WEIGHT * (input_bytes - self._usual) if self._usual else input_bytes
-        self._largest = max(self._largest, input_bytes)
-        if self._largest < _SMALLEST_BYTES or self._largest <= _TIMES_USUAL * self._usual:
+        usual = self._usual
+        self._usual = usual = usual + _WEIGHT * (input_bytes - usual) if usual else input_bytes
+        if input_bytes > self.largest_bytes:
+            self.largest_bytes = input_bytes
+        if self.largest_bytes < _SMALLEST_BYTES or self.largest_bytes <= _TIMES_USUAL * usual:
             return False
         if self._runs < _RUNS_BETWEEN:
             return False
-        self._largest, self._runs = 0, 0
+        self.largest_bytes, self._runs = 0, 0
         return True
-
-    def saw(self, output_bytes: int) -> None:
-        """What the run gave: a small input may have a large answer, which only the next run can clear up."""
-        self._largest = max(self._largest, output_bytes)

@@ -8,56 +8,21 @@ into one run.
 import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from onnxd.runtime.graph_file import read_graph
-from onnxd.runtime.made_up import RowInput
 from onnxd.runtime.onnx_session import OnnxSession
 from onnxd.runtime.probe import Findings, Probe
+from onnxd.runtime.row_inquiry import question_from_json
 from onnxd.runtime.row_verdict import Outcome, Verdict, verdict_to_json
 from onnxd.runtime.rowwise.analysis import Analysis, analyse
 from onnxd.runtime.rowwise.indices import index_bounds
-from onnxd.tensors import Datatype
 
-METHOD: Final = 1
-"""Counted up when a verdict of old would no longer be given: old ones are then forgotten."""
 BUDGET_S: Final = 5.0
 """For the probe of one model, and never more than half of the CPU time that its trial has left."""
 _MOST_READ_BYTES: Final = 512 * 2**20
 """A larger file is not read as a graph: that takes as much memory again."""
-
-
-@dataclass(frozen=True, slots=True)
-class RowQuestion:
-    """What a model takes and gives, without the first dimension, which is the rows'."""
-
-    inputs: tuple[RowInput, ...]
-    outputs: Mapping[str, Datatype]
-    max_rows: int
-
-
-def question_to_json(question: RowQuestion) -> dict[str, Any]:
-    return {
-        "inputs": [
-            [tensor.name, tensor.datatype.value, list(tensor.shape), list(tensor.dim_names)]
-            for tensor in question.inputs
-        ],
-        "outputs": {name: datatype.value for name, datatype in question.outputs.items()},
-        "max_rows": question.max_rows,
-    }
-
-
-def _question_from_json(document: Mapping[str, Any], bounds: Mapping[str, int]) -> RowQuestion:
-    return RowQuestion(
-        inputs=tuple(
-            RowInput(name, Datatype(datatype), tuple(shape), tuple(names), bounds.get(name))
-            for name, datatype, shape, names in document["inputs"]
-        ),
-        outputs={name: Datatype(datatype) for name, datatype in document["outputs"].items()},
-        max_rows=document["max_rows"],
-    )
 
 
 def examine(session: OnnxSession, path: Path, question: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,7 +31,7 @@ def examine(session: OnnxSession, path: Path, question: Mapping[str, Any]) -> di
     analysis, bounds = _read(path, names, list(question["outputs"]))
     if analysis is not None and not analysis.unproven:
         return verdict_to_json(Verdict(Outcome.PROVEN, "graph"))
-    asked = _question_from_json(question, bounds)
+    asked = question_from_json(question, bounds)
     probe = Probe(session.run, asked.inputs, asked.outputs, max_rows=asked.max_rows, budget=_budget())
     try:
         return verdict_to_json(_conclude(probe.run(), analysis))

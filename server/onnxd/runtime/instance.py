@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Final, Protocol, Self
 
 from onnxd.errors import ExecutionFailed
-from onnxd.runtime.placement import Placement, RunTimes, placement
+from onnxd.runtime.placement import Placement, Placements, size_of
 from onnxd.tensors import Array
 
 _LOG: Final = logging.getLogger(__name__)
@@ -31,9 +31,10 @@ class Session(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class RunOutcome:
-    """How one run ended: outputs or an error, never both."""
+    """How one run ended: outputs or an error, never both. Not changed once made: to have that enforced would
+    take as long as making it three times."""
 
     outputs: Mapping[str, Array] | None
     error: Exception | None
@@ -52,6 +53,7 @@ class _Job:
     inputs: Mapping[str, Array]
     outputs: tuple[str, ...]
     done: Done
+    size: int
     unwanted: bool = False
     """It is to end early, or not to begin. Set on the loop's thread, and looked at on the other."""
 
@@ -79,10 +81,8 @@ class Instance:
         self._session = session
         self._name = name
         self._loop = loop
-        self._forced = forced
         self._stop_timeout_s = stop_timeout_s
-        self._times = RunTimes(expected_run_s)
-        self._placement = forced or placement(expected_run_s, Placement.INLINE)
+        self._placements = Placements(expected_run_s, forced)
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._job: _Job | None = None
         """On its way to the thread, there, or on its way back."""
@@ -90,8 +90,8 @@ class Instance:
 
     @property
     def placement(self) -> Placement:
-        """Where the next run will happen."""
-        return self._placement
+        """Where the newest run happens; of another size, the next may be elsewhere."""
+        return self._placements.newest
 
     @property
     def broken(self) -> str:
@@ -105,8 +105,8 @@ class Instance:
 
     @property
     def mean_run_s(self) -> float | None:
-        """Moving mean of a run; None before the first."""
-        return self._times.mean_s
+        """Moving mean of runs of the size that ran last; None before the first."""
+        return self._placements.mean_s
 
     async def __aenter__(self) -> Self:
         self._thread.start()
@@ -125,11 +125,12 @@ class Instance:
 
         Never called while a previous run has not called `done`. Does not raise: a failure is an outcome.
         """
-        if self._placement is Placement.INLINE:
+        size = size_of(inputs)
+        if self._placements.where(size) is Placement.INLINE:
             outcome = _run(self._session, inputs, outputs)
-            self._finish(done, outcome, (outcome.end_ns - outcome.start_ns) * 1e-9)
+            self._finish(done, outcome, size, (outcome.end_ns - outcome.start_ns) * 1e-9)
         else:
-            self._job = _Job(inputs, outputs, done)
+            self._job = _Job(inputs, outputs, done, size)
             self._jobs.put(self._job)
 
     def terminate(self) -> None:
@@ -158,15 +159,13 @@ class Instance:
                 # Without the wait to have the interpreter back, which would keep a short run here for ever
                 # under load. A thread that waits for a device uses no CPU, so there the clock counts.
                 busy_ns = min(busy_ns, time.thread_time_ns() - cpu_start_ns)
-            self._loop.call_soon_threadsafe(self._finish, job.done, outcome, busy_ns * 1e-9)
+            self._loop.call_soon_threadsafe(self._finish, job.done, outcome, job.size, busy_ns * 1e-9)
             del job, outcome  # or they would live until the next run
 
-    def _finish(self, done: Done, outcome: RunOutcome, busy_s: float) -> None:
+    def _finish(self, done: Done, outcome: RunOutcome, size: int, busy_s: float) -> None:
         self._job = None
         if outcome.error is None:  # a run that failed early says nothing of how long they take
-            self._times.add(busy_s)
-            if self._forced is None:
-                self._placement = placement(self._times.mean_s, self._placement)
+            self._placements.ran(size, busy_s)
         done(outcome)
 
     def _stop(self) -> None:

@@ -64,13 +64,13 @@ def make_row(
     inputs: Sequence[RowInput],
     shapes: Mapping[str, tuple[int, ...]],
     manner: int,
-    random: np.random.Generator,
+    random: "np.random.Generator",
 ) -> Row:
     """One row in a manner from 0 to MANNERS - 1."""
     return {tensor.name: _elements(tensor, (1, *shapes[tensor.name]), manner, random) for tensor in inputs}
 
 
-def _elements(tensor: RowInput, shape: tuple[int, ...], manner: int, random: np.random.Generator) -> Array:
+def _elements(tensor: RowInput, shape: tuple[int, ...], manner: int, random: "np.random.Generator") -> Array:
     if tensor.datatype is Datatype.BYTES:
         return _texts(shape, manner, random)
     if tensor.datatype is Datatype.BOOL:
@@ -80,7 +80,7 @@ def _elements(tensor: RowInput, shape: tuple[int, ...], manner: int, random: np.
     return _integers(tensor, shape, manner, random)
 
 
-def _floats(shape: tuple[int, ...], manner: int, random: np.random.Generator) -> Array:
+def _floats(shape: tuple[int, ...], manner: int, random: "np.random.Generator") -> Array:
     """Like features, like probabilities, each row of another magnitude, like pixels."""
     match manner:
         case 0:
@@ -93,7 +93,7 @@ def _floats(shape: tuple[int, ...], manner: int, random: np.random.Generator) ->
             return np.asarray(random.random(shape) * 255.0)
 
 
-def _integers(tensor: RowInput, shape: tuple[int, ...], manner: int, random: np.random.Generator) -> Array:
+def _integers(tensor: RowInput, shape: tuple[int, ...], manner: int, random: "np.random.Generator") -> Array:
     """Never the smallest of its type: divided by -1 it ends the process."""
     limits = np.iinfo(tensor.datatype.dtype)
     top = min(_TOPS[manner], int(limits.max) + 1, tensor.bound or 2**31)
@@ -101,14 +101,14 @@ def _integers(tensor: RowInput, shape: tuple[int, ...], manner: int, random: np.
     return random.integers(bottom, max(top, 1), shape).astype(tensor.datatype.dtype)
 
 
-def _texts(shape: tuple[int, ...], manner: int, random: np.random.Generator) -> Array:
+def _texts(shape: tuple[int, ...], manner: int, random: "np.random.Generator") -> Array:
     texts: Array = np.empty(shape, object)
     for place in np.ndindex(shape):
         texts[place] = _text(manner, random)
     return texts
 
 
-def _text(manner: int, random: np.random.Generator) -> str:
+def _text(manner: int, random: "np.random.Generator") -> str:
     """Words, sentences, letters, numbers."""
     match manner:
         case 0:

@@ -135,7 +135,7 @@ def _alone(
     raise _Untried(reason)
 
 
-def _values(each: _Input, own: Sizes, random: np.random.Generator, top: int) -> Array:
+def _values(each: _Input, own: Sizes, random: "np.random.Generator", top: int) -> Array:
     shape, dtype = each.in_sizes(own), each.datatype.dtype
     if each.is_mask:
         return np.ones(shape, dtype)

@@ -178,7 +178,7 @@ class Probe:
                 comparison.tell()
 
     def _compose(
-        self, pool: Sequence[Row], comparison: "_Comparison", size: int, random: np.random.Generator
+        self, pool: Sequence[Row], comparison: "_Comparison", size: int, random: "np.random.Generator"
     ) -> None:
         count = len(pool)
         first = random.permutation(np.resize(random.permutation(count), size))

@@ -21,7 +21,6 @@ from onnxd.runtime.onnx_session import OnnxSession
 if TYPE_CHECKING:
     import onnx
 
-RISKS: Final = "risks"
 """The name of the examination."""
 
 _SIZED_BY: Final[Mapping[str, tuple[int, ...]]] = {

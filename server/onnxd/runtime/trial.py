@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 
 from onnxd.errors import LoadFailed
 from onnxd.runtime.child_process import out_of_memory
-from onnxd.runtime.examinations import SPARING
+from onnxd.runtime.examination_names import SPARING
 from onnxd.runtime.graph import GraphSpec
 from onnxd.runtime.provider_errors import cause_in
 from onnxd.runtime.session_config import SessionConfig

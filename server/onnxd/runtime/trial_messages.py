@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from onnxd.runtime.blank import Blank, WarmupRun
-from onnxd.runtime.examinations import Finding, Question
+from onnxd.runtime.examination_names import Finding, Question
 from onnxd.runtime.graph import GraphSpec, graph_from_json, graph_to_json
 from onnxd.runtime.session_config import SessionConfig
 from onnxd.tensors import Datatype

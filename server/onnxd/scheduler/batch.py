@@ -44,6 +44,9 @@ class Rows:
 
     def bucket(self, request: InferRequest, outputs: tuple[str, ...]) -> BucketKey:
         """Same inputs, datatypes, shapes behind the first dimension, and same outputs to compute."""
+        if len(request.inputs) == 1:  # as most have, and several times as fast
+            for name, array in request.inputs.items():
+                return (outputs, (name, array.dtype.num, array.shape[1:]))
         return (
             outputs,
             *((name, array.dtype.num, array.shape[1:]) for name, array in sorted(request.inputs.items())),

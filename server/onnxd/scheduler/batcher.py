@@ -7,6 +7,7 @@ was the first design; it cost two more wake-ups a batch and gave nothing.)
     admission, queue_policy    whether a request may wait, in which level, for how long
     queue                      what waits, by bucket and rank
     shared_bucket, tenants     in whose turn, where several wait
+    company                    whether what comes waits for more to come in the same turn of the loop
     policy                     when a batch is cut, and how big
     foresight, capacity        what follows from how long runs take
     batch                      stacking the inputs, splitting the outputs
@@ -25,11 +26,12 @@ from operator import attrgetter
 from typing import Final
 
 from onnxd.errors import ModelUnavailable, QueueFull, RateLimited
-from onnxd.messages import Execution, InferRequest, Origin
+from onnxd.messages import InferRequest, Origin
 from onnxd.scheduler.admission import Admission
 from onnxd.scheduler.batch import BatchForm
 from onnxd.scheduler.capacity import RowCap, retry_after_s
 from onnxd.scheduler.clock import Clock, Timer
+from onnxd.scheduler.company import Company
 from onnxd.scheduler.completion import Completion
 from onnxd.scheduler.delivery import Delivery
 from onnxd.scheduler.expiry import Expiry
@@ -112,6 +114,7 @@ class Batcher:
             runs = self._running.keys()
             self._foresight = Foresight(times, self._queue, idle=self._idle, running=runs, max_rows=max_rows)
         self._pump_scheduled = False
+        self._company = Company()
         self.broken = ""
         """Why nothing runs any more, after a bug of ours; empty = all is well."""
         self._hold_timer: Timer | None = None
@@ -126,14 +129,9 @@ class Batcher:
         return self._queue.requests + self._bisection.requests
 
     @property
-    def waiting_rows(self) -> int:
-        """Rows in the queue."""
-        return self._queue.rows
-
-    @property
-    def waiting_bytes(self) -> int:
-        """Payload in the queue."""
-        return self._queue.bytes
+    def waiting_size(self) -> tuple[int, int]:
+        """Rows, and bytes of payload, in the queue."""
+        return self._queue.rows, self._queue.bytes
 
     @property
     def running(self) -> int:
@@ -204,10 +202,9 @@ class Batcher:
         self._max_delay_s = policy.max_queue_delay
         self._preferred = frozenset(policy.preferred_sizes)
         self._order.kept = policy.preserve_ordering
-        # An answer that leaves in the order of arrival is not there sooner for having been run before others.
+        # An answer that leaves in its turn is not there sooner for having been run before others.
         self._queue.by_tenant = not policy.preserve_ordering
-        if self._foresight is not None:
-            # A delay is asked for to have fuller batches, whatever they cost.
+        if self._foresight is not None:  # a delay is asked for to have fuller batches, whatever they cost
             self._foresight.to_knee = not policy.max_queue_delay
 
     def _close(self, reason: str) -> None:
@@ -240,16 +237,16 @@ class Batcher:
         if self._order.kept:
             self._order.enter(item)
         self._queue.push(item)
-        self._schedule_pump()
-        self._expiry.watch(item)
+        self._schedule_pump(arrived=True)
+        if not future.done():  # as it is after an inline run
+            self._expiry.watch(item)
         return item
 
     def _room_in_s(self) -> float:
-        backlog_s = 0.0 if self._foresight is None else self._foresight.backlog_s()
-        return retry_after_s(backlog_s / self.instances)
+        return retry_after_s((self._foresight.backlog_s() if self._foresight else 0.0) / self.instances)
 
     def _wait_s(self, tenant: str) -> float:
-        return 0.0 if self._foresight is None else self._foresight.wait_s(tenant)
+        return self._foresight.wait_s(tenant) if self._foresight else 0.0
 
     def _shed(self, item: Item, error: RateLimited | QueueFull) -> None:
         """Take one off the queue that has to make room."""
@@ -258,23 +255,40 @@ class Batcher:
 
     def _stop_if_forsaken(self, item: Item) -> None:
         """End the run of a request that has just lost its caller, if nobody else waits for it."""
-        for run, runner in self._running.items():
-            if item in run.items:
-                if run.forsaken:
-                    runner.terminate()
-                return
+        run = next((run for run in self._running if item in run.items), None)
+        if run is not None and run.forsaken:
+            self._running[run].terminate()
 
     # The queue moves.
 
-    def _schedule_pump(self) -> None:
-        # Not at once: what else the loop has read from its sockets in this turn shall be in the batch.
+    def _schedule_pump(self, *, arrived: bool = False) -> None:
+        # Not at once: what else the loop has read from its sockets in this turn shall be in the batch. Unless
+        # experience says that nothing else comes.
+        if arrived:
+            self._company.came()
         if not self._pump_scheduled and self._idle:
             self._pump_scheduled = True
             self._clock.call_soon(self._pump)
+            if arrived and self._company.one_by_one and self._queue.requests == 1 and not self._again:
+                self._start_at_once()
+
+    def _start_at_once(self) -> None:
+        """Run the one request that waits, in the turn in which it came."""
+        run: Run | None = None
+        try:
+            now_s = self._clock.now_s()
+            run = self._cut(now_s, freed=False)
+            if run is not None:
+                self._start(run, self._idle.pop(), now_s)
+        except Exception as bug:  # of ours: the loop hears of it as of one in a call of its own
+            self._break(bug, run)
+            told = {"message": "a run could not be started", "exception": bug}
+            asyncio.get_running_loop().call_exception_handler(told)
 
     def _pump(self, *, freed: bool = False) -> None:
         """Start what may start. After an inline run the loop gets a turn before the next one."""
         self._pump_scheduled = False
+        self._company.turn_over()
         run: Run | None = None
         try:
             # An inline run has ended when _start returns, and has scheduled the next pump itself.
@@ -282,7 +296,7 @@ class Batcher:
                 now_s = self._clock.now_s()
                 if self._deadlines.next_s <= now_s:
                     self._deadlines.look()
-                run = (self._bisection.next() if self._again else None) or self._cut(now_s, freed)
+                run = (self._bisection.next() if self._again else None) or self._cut(now_s, freed=freed)
                 if run is None:
                     return
                 self._start(run, self._idle.pop(), now_s)
@@ -290,7 +304,7 @@ class Batcher:
             self._break(fault, run)
             raise
 
-    def _cut(self, now_s: float, freed: bool) -> Run | None:
+    def _cut(self, now_s: float, *, freed: bool) -> Run | None:
         queue, max_delay_s, until_s, cap = self._queue, self._max_delay_s, _NEVER, self._uncapped
         foresight, near = self._foresight, False
         if foresight is not None:
@@ -331,23 +345,9 @@ class Batcher:
         self._hold_timer = self._clock.call_at(when_s, self._pump) if when_s < _NEVER else None
 
     def _start(self, run: Run, runner: Runner, now_s: float) -> None:
-        items = run.items
-        start_ns, requests = time.monotonic_ns(), len(items)
-        rows = items[0].rows if requests == 1 else sum(item.rows for item in items)
-        run.taken_ns, run.rows, run.began_s = start_ns, rows, now_s
-        run.execution = execution = Execution(
-            self._origin, rows, requests, run.cut, self._numbers[id(runner)], run.search is not None, start_ns
-        )
-        ran = (execution,)
-        statistics = self._statistics
+        items, statistics = run.items, self._statistics
+        execution = run.take(self._origin, self._numbers[id(runner)], now_s)
         elements, padding = statistics.dynamic_elements, statistics.padding_elements
-        for item in items:
-            timeline = item.request.timeline
-            timeline.compute_start_ns = start_ns
-            timeline.batch_rows = rows
-            timeline.batch_requests = requests
-            timeline.cut = run.cut
-            timeline.executions += ran
         try:
             inputs = self._form.stack(items)
         except MemoryError as error:
@@ -356,7 +356,7 @@ class Batcher:
                 self._foresight.learn(run, error, now_s)
             execution.settled_ns, execution.error = time.monotonic_ns(), ModelUnavailable.__name__
             for item in items:
-                unavailable = ModelUnavailable(f"no memory for a batch of {rows} rows", retry_after_s=1.0)
+                unavailable = ModelUnavailable(f"no memory for a batch of {run.rows} rows", retry_after_s=1.0)
                 self._delivery.refuse(item, unavailable, FailureReason.OTHER)
             return
         except Exception:  # a bug of the form's, which must not keep the runner

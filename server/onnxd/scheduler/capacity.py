@@ -20,6 +20,10 @@ throughput, a deadline in the batch, or the guard (cap_guard.py)."""
 KNEE_SHARE: Final = 0.995
 """Of the throughput that the biggest batch has. Simulated: with less, a server near its capacity loses more
 than others gain (benchmarks/policy.py)."""
+RUN_S: Final = 50e-6
+"""Of any run, at least, that is not in its rows, whatever the line says: to stack, start, hop and split. On a
+machine that is busy with other things too, the line may say that there is nothing of it, and without this a
+small model would run its requests one by one when it has most to do."""
 KNEE_RUNS: Final = 16
 """So many must have been seen: the first ones at load are the slowest, and of each size there is one only."""
 MARGIN: Final = 0.1
@@ -78,12 +82,11 @@ def knee(fit: Fit, max_rows: int) -> int:
     """The fewest rows whose throughput is nearly (KNEE_SHARE) that of `max_rows`.
 
     More rows would have everybody in the batch wait for no more answers a second. A model whose time is all
-    in its rows has its knee at 1; how far the fit is off counts as time that may not be in the rows.
+    in its rows has its knee at 1, if a row takes long beside RUN_S; how far the fit is off counts as time
+    that may not be in the rows.
     """
     per_row_s = fit.line.per_row_s
-    base_s = max(fit.line.base_s, fit.error * fit.predict_s(1))
-    if base_s <= 0:
-        return 1
+    base_s = max(fit.line.base_s, fit.error * fit.predict_s(1), RUN_S)
     enough = KNEE_SHARE * max_rows / (base_s + per_row_s * max_rows)  # rows a second
     return min(max_rows, max(1, math.ceil(enough * base_s / (1 - enough * per_row_s))))
 

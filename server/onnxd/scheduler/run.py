@@ -1,9 +1,10 @@
 """One run of the model: requests on their way through it together."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from onnxd.messages import Execution
+from onnxd.messages import Execution, Origin
 from onnxd.scheduler.item import Item
 
 
@@ -31,6 +32,25 @@ class Run:
     """time.monotonic_ns() when its inputs began to be stacked; these three are known from then on."""
     execution: Execution | None = None
     """What is told of it, from then on as well."""
+
+    def take(self, origin: Origin, instance: int, now_s: float) -> Execution:
+        """Its inputs are about to be stacked, at a time of the batcher's clock: each request is told."""
+        items, start_ns = self.items, time.monotonic_ns()
+        requests = len(items)
+        rows = items[0].rows if requests == 1 else sum(item.rows for item in items)
+        self.taken_ns, self.rows, self.began_s = start_ns, rows, now_s
+        execution = self.execution = Execution(
+            origin, rows, requests, self.cut, instance, self.search is not None, start_ns
+        )
+        ran = (execution,)
+        for item in items:
+            timeline = item.request.timeline
+            timeline.compute_start_ns = start_ns
+            timeline.batch_rows = rows
+            timeline.batch_requests = requests
+            timeline.cut = self.cut
+            timeline.executions += ran
+        return execution
 
     @property
     def forsaken(self) -> bool:

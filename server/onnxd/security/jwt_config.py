@@ -25,3 +25,7 @@ class JwtConfig:
     """The longest time from a token's `iat` to its `exp`."""
     refresh: Seconds = 3600.0
     """How often the keys are fetched."""
+
+
+class TokenKeysUnusable(OSError):
+    """The settings of `jwt` lead to no keys. For the operator at start-up: the message names the mend."""

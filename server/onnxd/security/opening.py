@@ -13,8 +13,6 @@ from onnxd.security.rates import Rates
 from onnxd.security.restrictions import RestrictionFault, read_restrictions
 from onnxd.security.scopes import ScopeFault, Scopes
 from onnxd.security.token_bucket import Buckets
-from onnxd.security.token_keys import TokenKeeper
-from onnxd.security.tokens import Tokens
 
 _MINUTE_S: Final = 60.0
 _MOST_ADDRESSES: Final = 10_000
@@ -40,6 +38,10 @@ async def open_gate(config: AuthConfig, jwt: JwtConfig, rate: RateConfig) -> Asy
             ring = KeyRing(config.keys_file, look_every_s=config.keys_interval)
             authenticators.append(await resources.enter_async_context(ring))
         if jwt.issuer:
+            # Not above: PyJWT and its cryptography hold 12 MiB, which a server without tokens need not have.
+            from onnxd.security.token_keys import TokenKeeper
+            from onnxd.security.tokens import Tokens
+
             tokens = Tokens(jwt)
             await resources.enter_async_context(TokenKeeper(jwt, tokens))
             authenticators.append(tokens)

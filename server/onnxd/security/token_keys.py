@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import structlog
 
-from onnxd.security.jwt_config import JwtConfig
+from onnxd.security.jwt_config import JwtConfig, TokenKeysUnusable
 from onnxd.security.origin import is_this_machine
 from onnxd.security.repeated import Repeated
 from onnxd.security.tokens import KeysFault, TokenKeys, Tokens
@@ -23,10 +23,6 @@ _MOST_BYTES: Final = 256 * 2**10
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=10.0)
 
 _log = structlog.get_logger(__name__)
-
-
-class TokenKeysUnusable(OSError):
-    """The settings of `jwt` lead to no keys. For the operator at start-up: the message names the mend."""
 
 
 class TokenKeeper:

@@ -224,7 +224,7 @@ VERSION_INSTRUMENTS: Final[tuple[Instrument[VersionObservation], ...]] = (
     ),
     Instrument(
         "onnxd_placement", Kind.GAUGE, "instances",
-        "Instances whose next run is on the loop (inline), on a thread or in a process of their own.",
+        "Instances whose newest run was on the loop (inline), on a thread or in a process of their own.",
         lambda seen: _labelled(seen.placements),
         labels=("where",),
     ),

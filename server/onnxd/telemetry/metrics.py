@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from onnxd.telemetry.exposition import exposition
 from onnxd.telemetry.machine import MachineMeter, read_process
 from onnxd.telemetry.observation import Observation
 
@@ -45,6 +44,9 @@ class Metrics:
         return self._observe()
 
     def _write(self, seen: Observation, openmetrics: bool) -> bytes:
+        # Not above: its library holds 2 MiB, which a server that nobody scrapes need not have.
+        from onnxd.telemetry.exposition import exposition
+
         return exposition(
             replace(seen, process=read_process(), machine=self._meter.read()), openmetrics=openmetrics
         )

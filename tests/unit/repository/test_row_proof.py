@@ -8,7 +8,7 @@ import pytest
 from onnxd.errors import LoadFailed
 from onnxd.repository.config_file import LoadedConfig, parse_model_config
 from onnxd.repository.row_proof import Draft, RowProof, Tried, draft
-from onnxd.runtime.examinations import INDEPENDENCE, Question
+from onnxd.runtime.examination_names import INDEPENDENCE, Question
 from onnxd.runtime.graph import GraphSpec, GraphTensor
 from onnxd.runtime.row_verdict import Outcome, Verdict, verdict_to_json
 from onnxd.runtime.trial_messages import DIED, TrialReport

@@ -6,8 +6,8 @@ from onnxd.repository.config_file import parse_model_config
 from onnxd.repository.model_spec import merge
 from onnxd.repository.row_question import Unlike, ask_rows, check_first_dimensions
 from onnxd.runtime.graph import GraphSpec, GraphTensor
-from onnxd.runtime.independence import RowQuestion
 from onnxd.runtime.made_up import RowInput
+from onnxd.runtime.row_inquiry import RowQuestion
 from onnxd.tensors import Datatype
 
 FP32 = Datatype.FP32

@@ -42,7 +42,7 @@ def test_sizes_that_jump_to_and_fro_pay_for_it_once_in_a_while() -> None:
 def test_a_large_answer_to_a_small_request_is_given_back_by_the_next_run() -> None:
     diet = ArenaDiet()
     assert not diet.shrinks(SMALL)
-    diet.saw(BIG)
+    diet.largest_bytes = BIG
     assert diet.shrinks(SMALL)
     assert not diet.shrinks(SMALL)
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from onnxd.runtime.independence import RowQuestion, examine, question_to_json
+from onnxd.runtime.independence import examine
 from onnxd.runtime.made_up import RowInput
 from onnxd.runtime.onnx_session import OnnxSession
+from onnxd.runtime.row_inquiry import RowQuestion, question_to_json
 from onnxd.runtime.row_verdict import Outcome, Verdict, verdict_from_json, verdict_to_json
 from onnxd.runtime.session_config import SessionConfig
 from onnxd.tensors import Array

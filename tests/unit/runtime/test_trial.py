@@ -12,9 +12,9 @@ import pytest
 
 from onnxd.errors import LoadFailed
 from onnxd.runtime.blank import Blank
-from onnxd.runtime.examinations import INDEPENDENCE
-from onnxd.runtime.independence import RowQuestion, question_to_json
+from onnxd.runtime.examination_names import INDEPENDENCE
 from onnxd.runtime.made_up import RowInput
+from onnxd.runtime.row_inquiry import RowQuestion, question_to_json
 from onnxd.runtime.session_config import SessionConfig
 from onnxd.runtime.trial import TrialLimits, TrialRoom
 from onnxd.runtime.trial_messages import DIED, TrialReport, TrialRequest

@@ -14,6 +14,7 @@ from onnxd.scheduler.capacity import (
     KNEE_RUNS,
     KNEE_SHARE,
     LOADED,
+    RUN_S,
     Ahead,
     RowCap,
     Waiting,
@@ -76,12 +77,16 @@ def test_at_the_knee_throughput_is_nearly_that_of_the_biggest_batch(known: Fit, 
     assert rows / known.predict_s(rows) >= KNEE_SHARE * (1 - 1e-9) * max_rows / known.predict_s(max_rows)
 
 
-@given(base_s=st.floats(0, 10), per_row_s=st.floats(1e-3, 10), max_rows=st.integers(1, 1000))
+@given(base_s=st.floats(RUN_S, 10), per_row_s=st.floats(1e-3, 10), max_rows=st.integers(1, 1000))
 def test_below_the_knee_it_is_not(base_s: float, per_row_s: float, max_rows: int) -> None:
     known = fit(base_s, per_row_s)
     rows = knee(known, max_rows) - 1
     if rows:
         assert rows / known.predict_s(rows) <= KNEE_SHARE * (1 + 1e-9) * max_rows / known.predict_s(max_rows)
+
+
+def test_a_short_run_has_something_beside_its_rows_whatever_the_line_says() -> None:
+    assert knee(fit(0.0, 5e-6), MAX_ROWS) == MAX_ROWS
 
 
 def test_a_model_whose_time_is_all_in_its_rows_has_its_knee_at_one() -> None:

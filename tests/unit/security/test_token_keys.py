@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from onnxd.security.token_keys import TokenKeeper, TokenKeysUnusable, check_address
+from onnxd.security.jwt_config import TokenKeysUnusable
+from onnxd.security.token_keys import TokenKeeper, check_address
 from onnxd.security.tokens import Tokens
 from tests.support.until import until
 from tests.unit.security.test_tokens import CONFIG, EC_KEY, KEYS, token

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-import onnxd.telemetry.metrics
+import onnxd.telemetry.exposition
 from onnxd.telemetry.metrics import Metrics
 from onnxd.telemetry.observation import Observation
 from tests.support.observations import BUILD
@@ -59,7 +59,7 @@ async def test_who_does_not_wait_cannot_have_two_written_at_once(monkeypatch: py
         writers -= 1
         return b""
 
-    monkeypatch.setattr(onnxd.telemetry.metrics, "exposition", write)
+    monkeypatch.setattr(onnxd.telemetry.exposition, "exposition", write)
     server = Server()
     metrics = Metrics(server.observe)
     for _ in range(10):
@@ -78,7 +78,7 @@ async def test_who_does_not_wait_cannot_have_two_written_at_once(monkeypatch: py
 async def test_a_fault_ends_one_scrape_and_not_those_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
     metrics = Metrics(Server().observe)
     with monkeypatch.context() as patched:
-        patched.setattr(onnxd.telemetry.metrics, "exposition", lambda _, openmetrics: 1 / 0)
+        patched.setattr(onnxd.telemetry.exposition, "exposition", lambda _, openmetrics: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             await metrics.text()
     assert observation_in(await metrics.text()) == 2
