@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from onnxd.grpc_frontend.config import GrpcConfig
-from onnxd.grpc_frontend.server import PortTaken
+from onnxd.grpc_frontend.transport import PortTaken
 from onnxd_protos import grpc_service_pb2 as pb
 from onnxd_protos.services import GRPC_INFERENCE_SERVICE
 from tests.support.grpc_server import (
