@@ -14,7 +14,7 @@ class GrpcConfig:
 
     port: Annotated[int, Ge(0), Le(65535)] = 8001
     """The port; 0 = any that is free."""
-    transport: Literal["native", "grpcio"] = "grpcio"
+    transport: Literal["native", "grpcio"] = "native"
     """What carries the calls: our own HTTP/2 (native), or the library of the gRPC project (grpcio)."""
     reflection: bool = True
     """Whether clients such as grpcurl may ask which services and messages there are."""

@@ -13,7 +13,7 @@ from onnxd.grpc_frontend.boundary import settle
 from onnxd.grpc_frontend.call import Call
 from onnxd.grpc_frontend.config import GrpcConfig
 from onnxd.grpc_frontend.errors import Refusal, refusal_of
-from onnxd.grpc_frontend.native.exchange import Exchange
+from onnxd.grpc_frontend.native.exchange import FIRST_WORD_S, Exchange
 from onnxd.grpc_frontend.native.head import Head, NotGrpc, path_of, read_head, too_much_metadata
 from onnxd.grpc_frontend.native.status import not_grpc, trailers, trailers_only
 from onnxd.grpc_frontend.operations import operation_of
@@ -52,20 +52,31 @@ class Plan:
     error: ServerError | None = None
 
 
-class Deaf:
-    """The StreamHandler of a stream that is answered already."""
+class Refused:
+    """The StreamHandler of a call that is not taken.
 
-    def __init__(self, stream: Stream) -> None:
+    Its caller is told when it has begun to send, or has not for a while: clients of grpc.aio that are about
+    to write find an answered stream closed, and report that and not the answer.
+    """
+
+    def __init__(self, stream: Stream, answer: list[Header], loop: asyncio.AbstractEventLoop) -> None:
         self._stream = stream
+        self._answer = answer
+        self._timer = loop.call_later(FIRST_WORD_S, self._say)
 
     def data_received(self, data: bytes | memoryview) -> None:
+        self._say()
         self._stream.consumed(len(data))
 
     def end_received(self, trailers: list[Header]) -> None:
-        pass
+        self._say()
 
     def lost(self, code: int) -> None:
-        pass
+        self._timer.cancel()
+
+    def _say(self) -> None:
+        self._timer.cancel()
+        self._stream.send_headers(self._answer, end=True)
 
 
 class Calls:
@@ -129,8 +140,7 @@ class Calls:
             answer = _refused(error)
         if error is not None:
             self._refusals.count(type(error))
-        stream.send_headers(answer, end=True)
-        return Deaf(stream)
+        return Refused(stream, answer, self.loop)
 
     def settle(self, error: Exception, exchange: Exchange, path: str) -> Refusal:
         """What its caller is told of an error that no handler has seen."""

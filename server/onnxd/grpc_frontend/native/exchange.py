@@ -28,6 +28,9 @@ from onnxd.http2.stream import Header, Stream
 if TYPE_CHECKING:
     from onnxd.grpc_frontend.native.calls import Calls, Method
 
+FIRST_WORD_S: Final = 0.01
+"""How long a stream's caller has to begin sending before it is served as one that has not (see
+native.calls.Refused)."""
 _OWN_WORDS_S: Final = 0.05
 """How long after its deadline a call is ended from here. What knows of it ends at once, and says where it
 was."""
@@ -68,7 +71,7 @@ class Exchange:
         """Its head is good."""
         self._calls.open.add(self)
         if self._method.streamed:
-            self._spawn(self._stream_through())
+            self._calls.loop.call_later(FIRST_WORD_S, self._serve_stream)
 
     # What the stream says.
 
@@ -88,6 +91,7 @@ class Exchange:
         if not self._inbox.ready or not self._method.streamed:
             self._give_back()
         else:
+            self._serve_stream()
             self._wake()
 
     def end_received(self, _: list[Header]) -> None:
@@ -98,6 +102,7 @@ class Exchange:
         if self._inbox.partial:
             self.refuse(MalformedPayload("the call's data ends inside a message"))
         elif self._method.streamed:
+            self._serve_stream()
             self._wake()
         elif not self._inbox.ready:
             self.refuse(MalformedPayload("expected one message in this call, got none"))
@@ -181,6 +186,10 @@ class Exchange:
         raise grpc.aio.AbortError
 
     # Its task.
+
+    def _serve_stream(self) -> None:
+        if self._task is None and not self._over:
+            self._spawn(self._stream_through())
 
     def _spawn(self, run: Coroutine[Any, Any, None]) -> None:
         self._task = self._calls.spawn(run)

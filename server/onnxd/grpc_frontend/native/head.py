@@ -40,7 +40,7 @@ class NotGrpc(Exception):  # not an error of a call: there is none
         self.status = status
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Head:
     """What a call's headers say."""
 
