@@ -1,7 +1,7 @@
 """The calls of one server: which stream is which, and all that are in progress."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -13,9 +13,12 @@ from onnxd.grpc_frontend.boundary import settle
 from onnxd.grpc_frontend.call import Call
 from onnxd.grpc_frontend.config import GrpcConfig
 from onnxd.grpc_frontend.errors import Refusal, refusal_of
-from onnxd.grpc_frontend.native.exchange import FIRST_WORD_S, Exchange
+from onnxd.grpc_frontend.native.exchange import Exchange
 from onnxd.grpc_frontend.native.head import Head, NotGrpc, path_of, read_head, too_much_metadata
 from onnxd.grpc_frontend.native.status import not_grpc, trailers, trailers_only
+from onnxd.grpc_frontend.native.streamed import FIRST_WORD_S, StreamedExchange
+from onnxd.grpc_frontend.native.unary import UnaryExchange
+from onnxd.grpc_frontend.native.workers import Workers
 from onnxd.grpc_frontend.operations import operation_of
 from onnxd.grpc_frontend.transport import Handlers
 from onnxd.http2.stream import Header, RequestHead, Stream, StreamHandler
@@ -53,11 +56,8 @@ class Plan:
 
 
 class Refused:
-    """The StreamHandler of a call that is not taken.
-
-    Its caller is told when it has begun to send, or has not for a while: clients of grpc.aio that are about
-    to write find an answered stream closed, and report that and not the answer.
-    """
+    """The StreamHandler of a call that is not taken. Its caller is told when it has begun to send, or has not
+    for a while (see FIRST_WORD_S)."""
 
     def __init__(self, stream: Stream, answer: list[Header], loop: asyncio.AbstractEventLoop) -> None:
         self._stream = stream
@@ -94,7 +94,8 @@ class Calls:
         self._refusals = refusals
         self._max_metadata = config.max_metadata
         self._ended = False
-        self.spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]] = tasks.create_task
+        self.tasks = tasks
+        self.workers = Workers(tasks)
         self.loop = asyncio.get_running_loop()
         self.max_message = config.max_message
         self._compression = config.response_compression
@@ -110,9 +111,8 @@ class Calls:
             known = head.memo = self._plan(head)
         if known.method is None or self._ended:
             return self._refuse(stream, known)
-        exchange = Exchange(self, stream, known.method, known.head)
-        exchange.begin()
-        return exchange
+        kind = StreamedExchange if known.method.streamed else UnaryExchange
+        return kind(self, stream, known.method, known.head)
 
     def _plan(self, head: RequestHead) -> "Plan":
         by_name = dict(head.headers)
@@ -142,6 +142,10 @@ class Calls:
             self._refusals.count(type(error))
         return Refused(stream, answer, self.loop)
 
+    def fits(self, length: int) -> bool:
+        """Whether a message may have so many bytes."""
+        return length <= self.max_message or self.max_message < 0
+
     def settle(self, error: Exception, exchange: Exchange, path: str) -> Refusal:
         """What its caller is told of an error that no handler has seen."""
         call = Call(exchange, path.removeprefix("/"), self._refusals, operation_of(path))
@@ -153,6 +157,7 @@ class Calls:
         refusal = refusal_of(_stopped())
         for exchange in tuple(self.open):
             exchange.end(trailers(refusal.status, refusal.details, refusal.trailers))
+        self.workers.close()
 
 
 def _stopped() -> ServerDraining:

@@ -1,21 +1,22 @@
-"""One call on its stream: from its head to its end, whichever comes first of its answer, its deadline, its
-caller leaving, and the server stopping."""
+"""What all calls have in common: what their handlers see of them, and that each ends once.
+
+Whichever comes first ends a call: its answer, its deadline, its caller leaving, the server stopping.
+"""
 
 import asyncio
 import time
-from collections.abc import Coroutine, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 import grpc.aio
 
-from onnxd.errors import MalformedPayload, ServerError
-from onnxd.grpc_frontend.context import Parts, Received
+from onnxd.errors import ServerError
+from onnxd.grpc_frontend.context import Parts
 from onnxd.grpc_frontend.native.certificate import alternative_names
 from onnxd.grpc_frontend.native.head import Head, Metadata, metadata_of
 from onnxd.grpc_frontend.native.messages import (
     IN_THREAD_BYTES,
-    Inbox,
     Message,
     framed,
     framed_smaller,
@@ -28,20 +29,16 @@ from onnxd.http2.stream import Header, Stream
 if TYPE_CHECKING:
     from onnxd.grpc_frontend.native.calls import Calls, Method
 
-FIRST_WORD_S: Final = 0.01
-"""How long a stream's caller has to begin sending before it is served as one that has not (see
-native.calls.Refused)."""
 _OWN_WORDS_S: Final = 0.05
 """How long after its deadline a call is ended from here. What knows of it ends at once, and says where it
 was."""
 
 
 class Exchange:
-    """A StreamHandler, and the Context of the call's handler."""
+    """The part of a StreamHandler, and of a Context, that does not depend on how many messages there are."""
 
     __slots__ = (
-        "_answered", "_calls", "_deadline_s", "_encoding", "_head", "_inbox", "_method", "_over", "_owed",
-        "_said_all", "_stream", "_task", "_timer", "_waiting",
+        "_answered", "_calls", "_deadline_s", "_encoding", "_head", "_method", "_over", "_stream", "_timer",
     )  # fmt: skip
 
     def __init__(self, calls: "Calls", stream: Stream, method: "Method", head: Head) -> None:
@@ -49,65 +46,19 @@ class Exchange:
         self._stream = stream
         self._method = method
         self._head = head
-        self._inbox = Inbox(calls.max_message, calls.payloads)
-        self._owed = 0
-        """Bytes that are received, and not yet given back to the caller's window."""
-        self._said_all = False
-        self._answered = False
-        """Whether the head of the answer is sent."""
         self._encoding = head.answers
         """Of messages that are sent."""
+        self._answered = False
+        """Whether the head of the answer is sent."""
         self._over = False
-        self._task: asyncio.Task[None] | None = None
-        self._waiting: asyncio.Future[None] | None = None
-        """The handler waits for a message."""
         self._timer: asyncio.TimerHandle | None = None
         self._deadline_s: float | None = None
         if head.timeout_s is not None:
             self._deadline_s = time.monotonic() + head.timeout_s
             self._timer = calls.loop.call_later(head.timeout_s + _OWN_WORDS_S, self._expire)
+        calls.open.add(self)
 
-    def begin(self) -> None:
-        """Its head is good."""
-        self._calls.open.add(self)
-        if self._method.streamed:
-            self._calls.loop.call_later(FIRST_WORD_S, self._serve_stream)
-
-    # What the stream says.
-
-    def data_received(self, data: Received) -> None:
-        """As StreamHandler."""
-        if self._over:
-            self._stream.consumed(len(data))
-            return
-        try:
-            self._inbox.feed(data)
-            if self._inbox.ready and not self._method.streamed and (len(self._inbox.ready) > 1 or self._task):
-                raise MalformedPayload("expected one message in this call, got more")
-        except ServerError as error:
-            self.refuse(error)
-            return
-        self._owed += len(data)
-        if not self._inbox.ready or not self._method.streamed:
-            self._give_back()
-        else:
-            self._serve_stream()
-            self._wake()
-
-    def end_received(self, _: list[Header]) -> None:
-        """As StreamHandler."""
-        self._said_all = True
-        if self._over:
-            return
-        if self._inbox.partial:
-            self.refuse(MalformedPayload("the call's data ends inside a message"))
-        elif self._method.streamed:
-            self._serve_stream()
-            self._wake()
-        elif not self._inbox.ready:
-            self.refuse(MalformedPayload("expected one message in this call, got none"))
-        else:
-            self._spawn(self._answer_one(self._inbox.take()))
+    # Of StreamHandler.
 
     def lost(self, _: int) -> None:
         """As StreamHandler."""
@@ -119,8 +70,8 @@ class Exchange:
     def refuse(self, error: ServerError) -> None:
         """End the call with an error that its handler does not know of; it is counted and logged."""
         if not self._over:
-            refusal = self._calls.settle(error, self, self._method.path)
-            self.end(trailers(refusal.status, refusal.details, refusal.trailers))
+            self._settle(error)
+            self._cancel()
 
     def end(self, fields: list[Header]) -> None:
         """End the call from outside of its handler."""
@@ -153,28 +104,6 @@ class Exchange:
         encoding."""
         self._encoding = None
 
-    async def read(self) -> Any:
-        """As Context."""
-        while not self._inbox.ready:
-            if self._said_all:
-                return grpc.aio.EOF
-            self._give_back()
-            self._waiting = self._calls.loop.create_future()
-            await self._waiting
-        message = self._inbox.take()
-        if not self._inbox.ready:
-            self._give_back()
-        return await self._plain(message) if message.compressed else message.data
-
-    async def write(self, message: Any) -> None:
-        """As Context."""
-        parts = await self._framed(message)
-        if self._over:
-            return
-        self._answer_head()
-        self._stream.send_data(parts)
-        await self._stream.room()
-
     async def abort(
         self,
         code: grpc.StatusCode,
@@ -185,71 +114,39 @@ class Exchange:
         self._finish(trailers(code, details, trailing_metadata))
         raise grpc.aio.AbortError
 
-    # Its task.
+    # For the kinds of it.
 
-    def _serve_stream(self) -> None:
-        if self._task is None and not self._over:
-            self._spawn(self._stream_through())
+    async def read(self) -> Any:
+        """As Context."""
+        raise NotImplementedError
 
-    def _spawn(self, run: Coroutine[Any, Any, None]) -> None:
-        self._task = self._calls.spawn(run)
+    async def write(self, message: Any) -> None:
+        """As Context."""
+        raise NotImplementedError
 
-    async def _answer_one(self, message: Message) -> None:
-        try:
-            data = await self._plain(message) if message.compressed else message.data
-            del message
-            answer: Parts = await self._method.serve(data, self)
-            parts = await self._framed(answer)
-        except grpc.aio.AbortError:
-            return
-        except ServerError as error:
-            self.refuse(error)
-            return
-        except Exception as error:  # of whatever kind: the handler's boundary is to let none out
-            self._failed(error)
-            return
-        if not self._over:
-            self._stream.answer(ANSWERS[self._encoding], parts, OK)
-            self._close()
+    def _cancel(self) -> None:
+        """Cancel the handler, if it runs."""
+        raise NotImplementedError
 
-    async def _stream_through(self) -> None:
-        try:
-            await self._method.serve(None, self)
-        except grpc.aio.AbortError:
-            return
-        except Exception as error:  # as above
-            self._failed(error)
-            return
-        if not self._over:
-            self._answer_head()
-            self._stream.send_block(OK, end=True)
-            self._close()
+    def _release(self) -> None:
+        """Let go of what is received."""
+        raise NotImplementedError
 
-    def _failed(self, error: Exception) -> None:
+    def _settle(self, error: Exception) -> None:
+        """End the call with an error, from within its own task or before it has one."""
         refusal = self._calls.settle(error, self, self._method.path)
-        self._finish(trailers(refusal.status, refusal.details))
-
-    async def _plain(self, message: Message) -> bytes:
-        bounds = (message.data, self._head.encoding, self._calls.max_message)
-        if len(message.data) <= IN_THREAD_BYTES:
-            return plain(*bounds)
-        return await asyncio.to_thread(plain, *bounds)
-
-    async def _framed(self, message: Parts) -> list[bytes | memoryview]:
-        size = size_of(message)
-        encoding = self._encoding
-        if encoding is None:
-            return framed(message, size)
-        if size <= IN_THREAD_BYTES:
-            return framed_smaller(message, size, encoding)
-        return await asyncio.to_thread(framed_smaller, message, size, encoding)
-
-    # The rest.
+        self._finish(trailers(refusal.status, refusal.details, refusal.trailers))
 
     def _answer_head(self) -> None:
         if not self._answered:
             self._answered = True
             self._stream.send_block(ANSWERS[self._encoding])
+
+    def _finish_well(self) -> None:
+        if not self._over:
+            self._answer_head()
+            self._stream.send_block(OK, end=True)
+            self._close()
 
     def _finish(self, fields: list[Header]) -> None:
         if not self._over:
@@ -258,23 +155,27 @@ class Exchange:
 
     def _close(self) -> None:
         self._over = True
-        self._inbox.close()
+        self._release()
         if self._timer is not None:
             self._timer.cancel()
         self._calls.open.discard(self)
 
-    def _cancel(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-
     def _expire(self) -> None:
         self.end(trailers(grpc.StatusCode.DEADLINE_EXCEEDED, "the call's deadline has passed"))
 
-    def _give_back(self) -> None:
-        if self._owed:
-            self._stream.consumed(self._owed)
-            self._owed = 0
+    async def _plain(self, message: Message) -> bytes:
+        """What a compressed message says. Raises ServerError."""
+        bounds = (message.data, self._head.encoding, self._calls.max_message)
+        if len(message.data) <= IN_THREAD_BYTES:
+            return plain(*bounds)
+        return await asyncio.to_thread(plain, *bounds)
 
-    def _wake(self) -> None:
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
+    async def _compressed(self, message: Parts) -> list[bytes | memoryview]:
+        """The message behind its prefix, compressed where that is wanted and makes it smaller."""
+        size = size_of(message)
+        encoding = self._encoding
+        if encoding is None:
+            return framed(message, size)
+        if size <= IN_THREAD_BYTES:
+            return framed_smaller(message, size, encoding)
+        return await asyncio.to_thread(framed_smaller, message, size, encoding)
