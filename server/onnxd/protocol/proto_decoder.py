@@ -116,6 +116,7 @@ class OpenRequest:
         if isinstance(self.known, Form):
             return self.known.request(self.raw, self.id, limits)
         request = decode_infer_request(self.known, self.raw, self.id, limits)
-        if remember and self.rest and len(request.inputs) == len(self.raw):
+        all_raw = not request.shared_inputs and len(request.inputs) == len(self.raw)
+        if remember and self.rest and all_raw:
             self.decoder.remember(self.rest, request)
         return request

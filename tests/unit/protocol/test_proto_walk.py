@@ -37,6 +37,18 @@ tensors = st.builds(
     datatype=st.sampled_from(["FP32", "BYTES", "BOOL", "INT64", "NONE"]),
     shape=st.lists(st.integers(0, 2), max_size=2),
 )
+shared = st.builds(
+    pb.ModelInferRequest.InferInputTensor,
+    name=st.sampled_from(["x", "y"]),
+    datatype=st.just("FP32"),
+    shape=st.just([2]),
+    parameters=st.just(
+        {
+            "shared_memory_region": pb.InferParameter(string_param="r"),
+            "shared_memory_byte_size": pb.InferParameter(int64_param=8),
+        }
+    ),
+)
 typed = st.builds(
     pb.ModelInferRequest.InferInputTensor,
     name=st.sampled_from(["x", "y"]),
@@ -50,7 +62,7 @@ requests = st.builds(
     model_version=st.sampled_from(["", "3", "x"]),
     id=st.one_of(short, st.just("i" * 21)),
     parameters=parameters,
-    inputs=st.lists(st.one_of(tensors, tensors, typed), max_size=3),
+    inputs=st.lists(st.one_of(tensors, tensors, typed, shared), max_size=3),
     outputs=st.lists(st.builds(pb.ModelInferRequest.InferRequestedOutputTensor, name=short), max_size=2),
     raw_input_contents=st.lists(
         st.sampled_from([b"", bytes(4), bytes(8), bytes(16), b"\x01\0\0\0a"]), max_size=3
