@@ -27,6 +27,8 @@ from tests.support.raw_http2 import ENHANCE_YOUR_CALM, GOAWAY, PING, frame, http
 from tests.support.serving import Serving
 from tests.support.until import until
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 Code = grpc.StatusCode
 GOOD = infer_request("identity", {"x": ONES})
 HELD = infer_request("held", {"x": ONES})
