@@ -12,12 +12,13 @@ _MOST_IDLE: Final = 512
 class Worker:
     """A task, and the job that it is at. Jobs let no exception out but CancelledError."""
 
-    __slots__ = ("_cancelled", "_job", "_task", "_wanted", "_workers")
+    __slots__ = ("_begun", "_cancelled", "_job", "_task", "_wanted", "_workers")
 
     def __init__(self, workers: "Workers") -> None:
         self._workers = workers
         self._wanted: asyncio.Future[None] | None = None
         self._job: Job | None = None
+        self._begun = False
         self._cancelled = False
         self._task = workers.tasks.create_task(self._work())
 
@@ -28,8 +29,13 @@ class Worker:
             self._wanted.set_result(None)
 
     def cancel(self, job: Job) -> None:
-        """Cancel a job if it is this worker's, begun or not."""
-        if self._job is job and not self._cancelled:
+        """Cancel a job, if this worker is at it or about to be."""
+        if self._job is not job:
+            return
+        if not self._begun:
+            job.close()
+            self._job = None
+        elif not self._cancelled and asyncio.current_task() is not self._task:
             self._cancelled = True
             self._task.cancel()
 
@@ -40,20 +46,20 @@ class Worker:
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            try:
-                if self._job is None:
-                    self._wanted = loop.create_future()
-                    await self._wanted
-                if self._job is not None:
-                    await self._job
-            except asyncio.CancelledError:
-                if not self._cancelled:
-                    raise
-                self._task.uncancel()
+            if self._wanted is not None:
+                await self._wanted
             if self._job is not None:
-                self._job.close()  # one that was cancelled before it began
-            self._job = None
-            self._cancelled = False
+                self._begun = True
+                try:
+                    await self._job
+                except asyncio.CancelledError:
+                    if not self._cancelled:
+                        raise
+                if self._cancelled:
+                    self._task.uncancel()
+                self._job = None
+                self._begun = self._cancelled = False
+            self._wanted = loop.create_future()
             if not self._workers.take_back(self):
                 return
 
