@@ -63,14 +63,14 @@ class Certificates:
         self._config = config
         self._pem: Pem | None = None
         self._seen: Pem | None = None
+        self._looking = asyncio.Lock()
         self._presented = {alpn: _Presented(alpn) for alpn in (_HTTP1, _HTTP2)}
         self._looks = Repeated(self.look, config.interval, "certificates")
 
     async def __aenter__(self) -> "Certificates":
         """Raises TlsUnusable."""
         pem = await asyncio.to_thread(_read, self._config)
-        for presented in self._presented.values():
-            await asyncio.to_thread(presented.take, pem)
+        await asyncio.to_thread(self._present, pem)
         self._pem = self._seen = pem
         await self._looks.__aenter__()
         return self
@@ -99,18 +99,22 @@ class Certificates:
 
     async def look(self) -> None:
         """Take over the files if they have changed and fit each other."""
-        try:
-            pem = await asyncio.to_thread(_read, self._config)
-            if pem == self._seen:
+        async with self._looking:
+            try:
+                pem = await asyncio.to_thread(_read, self._config)
+                if pem == self._seen:
+                    return
+                self._seen = pem
+                await asyncio.to_thread(self._present, pem)
+            except TlsUnusable as error:
+                _log.warning("certificates", reason=str(error), effect="the old ones are presented")
                 return
-            self._seen = pem
-            for presented in self._presented.values():
-                await asyncio.to_thread(presented.take, pem)
-        except TlsUnusable as error:
-            _log.warning("certificates", reason=str(error), effect="the old ones are presented")
-            return
-        self._pem = pem
-        _log.info("certificates", effect="new connections get the new ones")
+            self._pem = pem
+            _log.info("certificates", effect="new connections get the new ones")
+
+    def _present(self, pem: Pem) -> None:
+        for presented in self._presented.values():
+            presented.take(pem)
 
 
 class _Presented:

@@ -101,7 +101,7 @@ def test_a_large_message_that_came_in_pieces_is_a_view_that_nobody_can_write() -
     assert data.readonly
 
 
-@pytest.mark.parametrize("data", [gzip.compress(bytes(100)), zlib.compress(bytes(100))])
+@pytest.mark.parametrize("data", [gzip.compress(bytes(100)), zlib.compress(bytes(100))], ids=["gzip", "zlib"])
 def test_what_is_compressed_is_read_up_to_the_bound(data: bytes) -> None:
     assert plain(data, "gzip", 100) == bytes(100)
     with pytest.raises(PayloadTooLarge):
