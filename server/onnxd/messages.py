@@ -169,6 +169,8 @@ class InferRequest:
 
     @property
     def uses_shared_memory(self) -> bool:
+        if not self.outputs:  # as usual: the expression below takes a microsecond to find nothing
+            return bool(self.shared_inputs)
         return bool(self.shared_inputs) or any(output.place is not None for output in self.outputs)
 
 

@@ -8,7 +8,9 @@ walk through its fields, a look-up, and its tensors.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
 
 from onnxd.messages import InferRequest, Timeline
 from onnxd.protocol.binary import decode_tensor
@@ -25,10 +27,28 @@ _LONGEST_REMEMBERED: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
+class Tensor:
+    """One input of a form."""
+
+    name: str
+    datatype: Datatype
+    shape: tuple[int, ...]
+    dtype: "np.dtype[Any]"
+    byte_size: int
+    """Where any bytes of this size are a tensor; -1 = they have to be looked at."""
+
+    @staticmethod
+    def like(name: str, array: Array) -> "Tensor":
+        datatype = datatype_of(array)
+        looked_at = datatype in (Datatype.BYTES, Datatype.BOOL)
+        return Tensor(name, datatype, array.shape, array.dtype, -1 if looked_at else array.nbytes)
+
+
+@dataclass(frozen=True, slots=True)
 class Form:
     """What all requests with the same bytes around their tensors have in common."""
 
-    tensors: tuple[tuple[str, Datatype, tuple[int, ...]], ...]
+    tensors: tuple["Tensor", ...]
     """In the order of their bytes."""
     like: InferRequest
     """One of them. Its tensors are gone."""
@@ -37,9 +57,13 @@ class Form:
         """The one with these tensors. Raises MalformedPayload."""
         inputs: dict[str, Array] = {}
         byte_size = 0
-        for (name, datatype, shape), data in zip(self.tensors, raw, strict=True):
-            inputs[name] = decode_tensor(name, datatype, shape, data, limits)
-            byte_size += len(data)
+        for tensor, data in zip(self.tensors, raw, strict=True):
+            size = len(data)
+            if size == tensor.byte_size and type(data) is bytes:
+                inputs[tensor.name] = np.ndarray(tensor.shape, tensor.dtype, data)
+            else:
+                inputs[tensor.name] = decode_tensor(tensor.name, tensor.datatype, tensor.shape, data, limits)
+            byte_size += size
         like = self.like
         return InferRequest(
             model_name=like.model_name,
@@ -84,7 +108,7 @@ class InferDecoder:
             return
         if len(self._forms) >= _REMEMBERED:
             self._forms.pop(next(iter(self._forms)))
-        tensors = tuple((name, datatype_of(array), array.shape) for name, array in request.inputs.items())
+        tensors = tuple(Tensor.like(name, array) for name, array in request.inputs.items())
         self._forms[rest] = Form(tensors, replace(request, inputs={}, timeline=Timeline()))
 
 
@@ -105,7 +129,7 @@ class OpenRequest:
     def has_elements(self) -> bool:
         """Whether some tensor becomes a Python object for each element on its way."""
         if isinstance(self.known, Form):
-            return any(datatype is Datatype.BYTES for _, datatype, _ in self.known.tensors)
+            return any(tensor.datatype is Datatype.BYTES for tensor in self.known.tensors)
         inputs = islice(self.known.inputs, self.decoder.limits.max_inputs)
         return any(tensor.datatype == "BYTES" or tensor.HasField("contents") for tensor in inputs)
 

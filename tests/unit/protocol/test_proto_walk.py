@@ -113,7 +113,7 @@ def outcome(decode: Any, data: bytes | memoryview) -> Any:
     )  # fmt: skip
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(bytes_of_requests())
 @example(b"\x0a\x81\x00m")  # a length in more bytes than it needs
 @example(b"\x3a\x80\x80\x80\x80\x00")  # in more than any
