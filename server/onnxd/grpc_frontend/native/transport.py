@@ -9,6 +9,7 @@ from onnxd.grpc_frontend.transport import Handlers, port_taken
 from onnxd.http2.config import Http2Config
 from onnxd.http2.listener import Listener
 from onnxd.scheduler.payloads import PayloadBound
+from onnxd.security.rates import network_of
 from onnxd.security.tls import Certificates
 from onnxd.telemetry.refusals import Refusals
 
@@ -43,7 +44,9 @@ class NativeTransport:
         await self._tasks.__aenter__()
         self._calls = Calls(handlers, self._config, self._payloads, self._refusals, self._tasks)
         tls = self._certificates.http2_context if self._certificates else None
-        listener = Listener(self._calls, _http2(self._config), self._host, self._config.port, tls=tls)
+        listener = Listener(
+            self._calls, _http2(self._config), self._host, self._config.port, tls=tls, owner_of=network_of
+        )
         try:
             await listener.__aenter__()
         except OSError as error:
@@ -71,6 +74,9 @@ def _http2(config: GrpcConfig) -> Http2Config:
     return Http2Config(
         max_concurrent_streams=config.max_concurrent_streams,
         max_header_list=config.max_metadata,
+        max_connections=config.max_connections,
+        max_connections_per_address=config.max_connections_per_address,
+        write_timeout=config.write_timeout,
         keepalive_time=config.keepalive_time,
         keepalive_timeout=config.keepalive_timeout,
         keepalive_without_calls=config.keepalive_without_calls,
