@@ -19,7 +19,8 @@ class GrpcConfig:
     max_connections: Annotated[int, Gt(0)] = 8192
     """Connections at one time; one more is closed. Native only: grpcio has no bound."""
     max_connections_per_address: Annotated[int, Ge(0)] = 0
-    """The same of one address (of IPv6: of one /64); 0 = no bound, as is right behind a proxy. Native only."""
+    """The same of one address (of IPv6: of one /64); 0 = no bound, as is right behind a proxy. Native
+    only."""
     write_timeout: Seconds = 60.0
     """How long an answer may stay unread before its call, or connection, ends. Native only: with grpcio the
     call's deadline is what ends it."""

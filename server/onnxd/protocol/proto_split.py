@@ -40,7 +40,9 @@ def split(data: Wire) -> Split | None:
             key = data[at]
             if key not in _KNOWN:
                 return None
-            length, start = read_length(data, at + 1)
+            length, start = data[at + 1], at + 2
+            if length > 127:
+                length, start = read_length(data, at + 1)
             end = start + length
             if end > size:
                 return None

@@ -5,12 +5,16 @@ import zlib
 from collections.abc import Iterator
 
 import hypothesis.strategies as st
+import numpy as np
 import pytest
 from hypothesis import given, settings
 
 from onnxd.errors import MalformedPayload, PayloadTooLarge, ServerError, Unavailable
 from onnxd.grpc_frontend.native.messages import Inbox, framed, framed_smaller, plain, size_of
+from onnxd.protocol.limits import ProtocolLimits
+from onnxd.protocol.proto_decoder import InferDecoder
 from onnxd.scheduler.payloads import PayloadBound
+from tests.support.grpc_server import infer_request
 from tests.support.raw_http2 import message
 
 contents = st.lists(st.tuples(st.binary(max_size=40) | st.just(bytes(5000)), st.booleans()), max_size=5)
@@ -119,3 +123,20 @@ def test_an_answer_is_compressed_where_that_makes_it_smaller() -> None:
     parts: list[bytes | memoryview] = [b"a", memoryview(b"bc")]
     assert b"".join(framed(parts, size_of(parts))) == message(b"abc")
     assert b"".join(framed(bytes(5000), 5000)) == message(bytes(5000))
+
+
+@pytest.mark.parametrize("pieces_of", [1, 1000, 10**6], ids=["byte by byte", "in pieces", "at once"])
+@pytest.mark.parametrize("length", [3001, 100_000])
+def test_a_large_tensor_is_a_view_over_what_was_received(pieces_of: int, length: int) -> None:
+    array = np.arange(length, dtype=np.float64)
+    for name in ("m", "mo", "mod"):  # so that it begins at another place of the message
+        data = message(infer_request(name, {"x": array}).SerializeToString())
+        inbox = Inbox(-1, PayloadBound(-1))
+        for at in range(0, min(len(data), 5000), pieces_of):
+            inbox.feed(data[at : min(at + pieces_of, 5000)])
+        inbox.feed(data[min(len(data), 5000) :])
+        received = inbox.take().data
+        decoded = InferDecoder(ProtocolLimits()).open(received).decode(remember=True).inputs["x"]
+        assert np.shares_memory(decoded, np.frombuffer(received, np.uint8))
+        assert decoded.flags.aligned
+        assert decoded.tolist() == array.tolist()

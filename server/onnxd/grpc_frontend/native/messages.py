@@ -18,6 +18,8 @@ from onnxd.scheduler.payloads import Payload, PayloadBound
 _PREFIX: Final = struct.Struct(">BI")
 _COPIED_BYTES: Final = 4096
 """Up to this size a copy costs less than what it takes to work with a view."""
+_ALIGNED_BYTES: Final = 16
+"""Where NumPy's memory begins, and more than any number needs."""
 IN_THREAD_BYTES: Final = 16384
 """Of more than that, compressing and what comes out of decompressing are done off the loop."""
 
@@ -88,7 +90,7 @@ class Inbox:
                 self._check(flag, length)
             end = at + length
             if end <= size:
-                self.ready.append(Message(flag == 1, bytes(data[at:end]), 0))
+                self.ready.append(Message(flag == 1, whole(data[at:end]), 0))
                 at = end
             else:
                 self._begin(flag, length)
@@ -139,10 +141,25 @@ class Inbox:
         return at + count
 
 
+def whole(data: Received) -> Received:
+    """A message that has come in one piece, which may be gone afterwards."""
+    size = len(data)
+    if size <= _COPIED_BYTES:
+        return bytes(data)
+    buffer = _room(size)
+    buffer[:] = data
+    return buffer.toreadonly()
+
+
 def _room(length: int) -> memoryview:
-    """Memory that is not touched before something comes: a length is only a claim."""
+    """Memory that is not touched before something comes: a length is only a claim.
+
+    It ends where any number may begin, and with it the last tensor of a request: so that begins where its
+    numbers may, too, and need not be copied to such a place.
+    """
+    before = -length % _ALIGNED_BYTES
     try:
-        return np.empty(length, np.uint8).data
+        return np.empty(before + length, np.uint8).data[before:]
     except MemoryError:
         raise Unavailable(
             f"no memory for a message of {length} bytes now; try again later, or send less at once",

@@ -9,7 +9,7 @@ from onnxd.errors import MalformedPayload, ServerError
 from onnxd.grpc_frontend.context import Received
 from onnxd.grpc_frontend.native.exchange import Exchange
 from onnxd.grpc_frontend.native.head import Head
-from onnxd.grpc_frontend.native.messages import Inbox, Message, framed, size_of
+from onnxd.grpc_frontend.native.messages import Inbox, Message, framed, size_of, whole
 from onnxd.grpc_frontend.native.status import ANSWERS, OK
 from onnxd.grpc_frontend.native.workers import Job, Worker
 from onnxd.http2.stream import Header, Stream
@@ -44,7 +44,7 @@ class UnaryExchange(Exchange):
                 if self._message is None and size >= _PREFIX.size:
                     flag, length = _PREFIX.unpack_from(data)
                     if length == size - _PREFIX.size and flag <= 1 and self._calls.fits(length):
-                        self._message = Message(flag == 1, bytes(data[_PREFIX.size :]), 0)
+                        self._message = Message(flag == 1, whole(data[_PREFIX.size :]), 0)
                         return
                 self._inbox = Inbox(self._calls.max_message, self._calls.payloads)
             self._inbox.feed(data)
