@@ -160,6 +160,11 @@ class Exchange:
             self._timer.cancel()
         self._calls.open.discard(self)
 
+    def _forget_stream(self) -> None:
+        """At the end of the handler's task, when the stream is over, too: it has this, and the two would wait
+        together for the garbage collector."""
+        del self._stream
+
     def _expire(self) -> None:
         self.end(trailers(grpc.StatusCode.DEADLINE_EXCEEDED, "the call's deadline has passed"))
 

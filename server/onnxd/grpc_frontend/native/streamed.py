@@ -45,7 +45,6 @@ class StreamedExchange(Exchange):
     def data_received(self, data: Received) -> None:
         """As StreamHandler."""
         if self._over:
-            self._stream.consumed(len(data))
             return
         self._owed += len(data)
         try:
@@ -100,11 +99,13 @@ class StreamedExchange(Exchange):
         try:
             await self._method.serve(None, self)
         except grpc.aio.AbortError:
-            return
+            pass
         except Exception as error:  # of whatever kind: that of a handler is our bug, and settled as one
             self._settle(error)
-            return
-        self._finish_well()
+        else:
+            self._finish_well()
+        finally:
+            self._forget_stream()
 
     def _cancel(self) -> None:
         if self._task is not None:

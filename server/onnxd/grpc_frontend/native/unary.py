@@ -35,10 +35,10 @@ class UnaryExchange(Exchange):
 
     def data_received(self, data: Received) -> None:
         """As StreamHandler."""
-        size = len(data)
-        self._stream.consumed(size)
         if self._over:
             return
+        size = len(data)
+        self._stream.consumed(size)
         try:
             if self._inbox is None:
                 if self._message is None and size >= _PREFIX.size:
@@ -82,13 +82,15 @@ class UnaryExchange(Exchange):
             else:
                 parts = await self._compressed(answer)
         except grpc.aio.AbortError:
-            return
+            pass
         except Exception as error:  # of whatever kind: that of a handler is our bug, and settled as one
             self._settle(error)
-            return
-        if not self._over:
-            self._stream.answer(ANSWERS[self._encoding], parts, OK)
-            self._close()
+        else:
+            if not self._over:
+                self._stream.answer(ANSWERS[self._encoding], parts, OK)
+                self._close()
+        finally:
+            self._forget_stream()
 
     def _cancel(self) -> None:
         if self._worker is not None and self._job is not None:
