@@ -31,6 +31,10 @@ class Context(Protocol):
         """Seconds until the caller's deadline; None = it set none."""
         ...
 
+    def set_trailing_metadata(self, metadata: Any) -> None:
+        """Send these behind a good answer. The last call of this holds."""
+        ...
+
     def disable_next_message_compression(self) -> None:
         """Send the next message as it is, whatever the settings say."""
         ...

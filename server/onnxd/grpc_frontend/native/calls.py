@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import grpc
 import structlog
@@ -38,9 +38,6 @@ class Method:
     serve: Callable[[Any, Any], Any]
 
 
-_NO_HEAD: Final = Head(None, "identity", None)
-
-
 @dataclass(slots=True)
 class Plan:
     """What becomes of calls with this head: found again at the next one that has it."""
@@ -49,7 +46,7 @@ class Plan:
     """For whom it holds."""
     method: Method | None = None
     """None = it is refused."""
-    head: Head = _NO_HEAD
+    head: Head = field(default_factory=lambda: Head(None, "identity", None))
     answer: list[Header] = field(default_factory=list)
     """How it is refused."""
     error: ServerError | None = None

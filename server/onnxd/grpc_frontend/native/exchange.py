@@ -39,6 +39,7 @@ class Exchange:
 
     __slots__ = (
         "_answered", "_calls", "_deadline_s", "_encoding", "_head", "_method", "_over", "_stream", "_timer",
+        "_trailing",
     )  # fmt: skip
 
     def __init__(self, calls: "Calls", stream: Stream, method: "Method", head: Head) -> None:
@@ -50,6 +51,8 @@ class Exchange:
         """Of messages that are sent."""
         self._answered = False
         """Whether the head of the answer is sent."""
+        self._trailing: Metadata = ()
+        """What is sent behind a good answer."""
         self._over = False
         self._timer: asyncio.TimerHandle | None = None
         self._deadline_s: float | None = None
@@ -82,7 +85,10 @@ class Exchange:
 
     def invocation_metadata(self) -> Metadata:
         """As Context."""
-        return metadata_of(self._stream.headers)
+        head = self._head
+        if head.metadata is None:
+            head.metadata = metadata_of(self._stream.headers)
+        return head.metadata
 
     def peer(self) -> str:
         """As Context."""
@@ -103,6 +109,10 @@ class Exchange:
         """As Context. Before the first message it holds for all of them, whose head then names no
         encoding."""
         self._encoding = None
+
+    def set_trailing_metadata(self, metadata: Iterable[tuple[str, str | bytes]]) -> None:
+        """As Context."""
+        self._trailing = tuple(metadata)
 
     async def abort(
         self,
@@ -145,7 +155,10 @@ class Exchange:
     def _finish_well(self) -> None:
         if not self._over:
             self._answer_head()
-            self._stream.send_block(OK, end=True)
+            if self._trailing:
+                self._stream.send_headers(trailers(grpc.StatusCode.OK, "", self._trailing), end=True)
+            else:
+                self._stream.send_block(OK, end=True)
             self._close()
 
     def _finish(self, fields: list[Header]) -> None:

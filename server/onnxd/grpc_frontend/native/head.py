@@ -40,7 +40,7 @@ class NotGrpc(Exception):  # not an error of a call: there is none
         self.status = status
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Head:
     """What a call's headers say."""
 
@@ -50,6 +50,8 @@ class Head:
     """Of messages that are marked as compressed."""
     answers: Encoding | None
     """How answers are compressed."""
+    metadata: Metadata | None = None
+    """Once somebody has asked for it: calls with the same headers share it."""
 
 
 def path_of(headers: dict[bytes, bytes]) -> bytes:

@@ -86,7 +86,13 @@ class UnaryExchange(Exchange):
         except Exception as error:  # of whatever kind: that of a handler is our bug, and settled as one
             self._settle(error)
         else:
-            if not self._over:
+            if self._over:
+                pass
+            elif self._trailing:
+                self._answer_head()
+                self._stream.send_data(parts)
+                self._finish_well()
+            else:
                 self._stream.answer(ANSWERS[self._encoding], parts, OK)
                 self._close()
         finally:
