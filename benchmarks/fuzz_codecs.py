@@ -20,22 +20,21 @@ from typing import Final
 
 import atheris
 import numpy as np
-from google.protobuf.message import DecodeError
 
 with atheris.instrument_imports(include=["onnxd.protocol"]):
     from benchmarks.payloads import JSON_LENGTH_HEADER, payload
     from onnxd.errors import ServerError
     from onnxd.messages import InferRequest, InferResponse
-    from onnxd.protocol import json_request, json_response, proto_request, proto_response
+    from onnxd.protocol import json_request, json_response, proto_decoder, proto_response
     from onnxd.protocol.compression import decompress
     from onnxd.protocol.generate import decode_generate_request
     from onnxd.protocol.limits import ProtocolLimits
     from onnxd.protocol.validation import validate
     from onnxd.tensors import Datatype, ModelSpec, TensorSpec
-    from onnxd_protos.grpc_service_pb2 import ModelInferRequest
 
 SLOW_S: Final = 5
 _LIMITS: Final = ProtocolLimits()
+_DECODER: Final = proto_decoder.InferDecoder(_LIMITS)
 _MOST_BYTES: Final = 1 << 20
 _ROWS: Final = ModelSpec(
     "m",
@@ -103,11 +102,7 @@ def _raw(data: bytes) -> None:
 
 
 def _protobuf(data: bytes) -> None:
-    try:
-        message = ModelInferRequest.FromString(data)
-    except DecodeError:
-        return
-    _answer(proto_request.decode_infer_request(message, _LIMITS))
+    _answer(_DECODER.open(data).decode(remember=True))
 
 
 def _compressed(data: bytes) -> None:

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 
-_ROW = re.compile(r"(?:^test_|\[(?:(?:HTTP|HTTP-aio|gRPC)-)?)(?:([A-KSW]\d+)|row[-_](\d+))(?![A-Za-z0-9])")
+_ROW = re.compile(
+    r"(?:^test_|\[(?:(?:HTTP|HTTP-aio|gRPC|native|grpcio)-)?)(?:([A-KSW]\d+)|row[-_](\d+))(?![A-Za-z0-9])"
+)
 _NOT_RUN = ("skip", "skipif", "xfail")
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +18,7 @@ import trustme
 from onnxd.security.config import AuthConfig
 from onnxd.security.tls import Certificates, TlsConfig, TlsUnusable
 from tests.support.graphs import identity
+from tests.support.grpc_transports import TRANSPORTS, Transport, over
 from tests.support.server import RunningServer, publish, running_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -64,9 +65,16 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return made
 
 
+@pytest.fixture(scope="module", params=TRANSPORTS)
+def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
+    """Of gRPC, each in turn."""
+    with over(request.param) as chosen:
+        yield chosen
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server(
-    authority: Authority, tmp_path_factory: pytest.TempPathFactory
+    transport: Transport, authority: Authority, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[RunningServer]:
     root = tmp_path_factory.mktemp("tls-server")
     publish(root / "models", "m", 1, identity(), CONFIG)
@@ -76,7 +84,7 @@ async def server(
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def mutual(
-    authority: Authority, tmp_path_factory: pytest.TempPathFactory
+    transport: Transport, authority: Authority, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[RunningServer]:
     """A server that wants its clients' certificates, and knows two of them by name."""
     root = tmp_path_factory.mktemp("mtls-server")

@@ -28,6 +28,7 @@ from onnxd.telemetry.tracing import Tracing
 from onnxd.tensors import Array, datatype_of
 from onnxd_protos import grpc_service_pb2 as pb
 from onnxd_protos.services import GRPC_INFERENCE_SERVICE, SERVICES
+from tests.support.grpc_transports import on_transport
 from tests.support.serving import Serving
 
 UNBOUNDED: Final = (
@@ -124,7 +125,7 @@ async def grpc_server(
     tracing = tracing or Tracing()
     run_time = RunTimeSettings(tracing.settings, LogSettings())
     frontend = GrpcFrontend(
-        config or GrpcConfig(port=0),
+        on_transport(config or GrpcConfig(port=0)),
         "127.0.0.1",
         infer=InferCalls(stand.inference, tracing, limits or ProtocolLimits()),
         control=ControlCalls(stand.inference, stand.control, limits or ProtocolLimits(), "onnxd", "0"),

@@ -18,6 +18,7 @@ from onnxd.grpc_frontend.config import GrpcConfig
 from onnxd.http_frontend.config import HttpConfig, MetricsConfig
 from onnxd.repository.watcher import WatchConfig
 from onnxd.settings.server_settings import ServerSettings
+from tests.support.grpc_transports import on_transport
 from tests.support.until import until
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -90,7 +91,8 @@ async def running_server(repository: Path, state: Path, **changes: Any) -> Async
         watch=QUICK_WATCH,
     )
     async with AsyncExitStack() as resources:
-        server = await open_server(replace(settings, **changes), resources)
+        settings = replace(settings, **changes)
+        server = await open_server(replace(settings, grpc=on_transport(settings.grpc)), resources)
         async with asyncio.timeout(_START_S):
             await server.lifecycle.started.wait()
         server.inference.open()

@@ -18,7 +18,7 @@ def command(ctx: click.Context, /, **_: object) -> None:
     loaded = loaded_settings(ctx)
 
     from onnxd.cli.running import StartFailed, run
-    from onnxd.grpc_frontend.server import PortTaken as GrpcPortTaken
+    from onnxd.grpc_frontend.transport import PortTaken as GrpcPortTaken
     from onnxd.http_frontend.listener import PortTaken as HttpPortTaken
     from onnxd.repository.store import StateDirectoryUnusable
     from onnxd.security.jwt_config import TokenKeysUnusable

@@ -8,17 +8,19 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, cast
 
 import grpc
 import structlog
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 from grpc.aio import BaseError, UsageError
 
-from onnxd.errors import MalformedPayload, ServerError, Unavailable
-from onnxd.grpc_frontend.call import Call, Context, InProgress
+from onnxd.errors import ServerError, Unavailable
+from onnxd.grpc_frontend.call import Call, InProgress
+from onnxd.grpc_frontend.context import Context, Parts, Received
 from onnxd.grpc_frontend.errors import Refusal, refusal_of
 from onnxd.grpc_frontend.operations import operation_of
+from onnxd.protocol.proto_wire import parse
 from onnxd.security.operations import OPERATIONS
 from onnxd.security.peer import grpc_peer_address
 from onnxd.telemetry import audit
@@ -26,9 +28,8 @@ from onnxd.telemetry.access import Outcome, log_access
 from onnxd.telemetry.request_headers import REQUEST_ID
 from onnxd_protos.services import Method
 
-Request = TypeVar("Request", bound=Message)
 Unary = Callable[[Any, Call], Awaitable[Message]]
-BytesUnary = Callable[[bytes, Call], Awaitable[bytes]]
+BytesUnary = Callable[[Received, Call], Awaitable[Parts]]
 Stream = Callable[[Call], Awaitable[None]]
 
 _DENIED: Final = frozenset({"UNAUTHENTICATED", "PERMISSION_DENIED"})
@@ -39,7 +40,7 @@ _log = structlog.get_logger(__name__)
 def unary_handler(method: Method, serve: Unary, running: InProgress) -> "grpc.RpcMethodHandler[Any, Any]":
     """Register a coroutine (request, call) -> response for a unary method. Its answers are not compressed."""
 
-    async def serve_bytes(data: bytes, call: Call) -> bytes:
+    async def serve_bytes(data: Received, call: Call) -> Parts:
         call.context.disable_next_message_compression()
         return (await serve(parse(method.request, data), call)).SerializeToString()
 
@@ -49,10 +50,10 @@ def unary_handler(method: Method, serve: Unary, running: InProgress) -> "grpc.Rp
 def bytes_handler(
     method: Method, serve: BytesUnary, running: InProgress
 ) -> "grpc.RpcMethodHandler[Any, Any]":
-    """Register a coroutine (bytes, call) -> bytes, which parses and serializes itself, for a unary method."""
+    """Register a coroutine (bytes, call) -> Parts, which parses and serializes itself, for a unary method."""
     operation, asks = method.path.removeprefix("/"), operation_of(method.path)
 
-    async def handle(data: bytes, context: Context) -> bytes:
+    async def handle(data: Received, context: Context) -> Parts:
         call = Call(context, operation, running.refusals, asks)
         try:
             with running:
@@ -73,7 +74,7 @@ def bytes_handler(
         raise AssertionError("abort returned")
 
     return grpc.unary_unary_rpc_method_handler(
-        cast(Any, handle), request_deserializer=None, response_serializer=None
+        cast(Any, handle), request_deserializer=None, response_serializer=_joined
     )
 
 
@@ -108,16 +109,13 @@ def stream_handler(method: Method, serve: Stream, running: InProgress) -> "grpc.
         await _abort(context, refusal, call.asked.request_id)
 
     return grpc.stream_stream_rpc_method_handler(
-        cast(Any, handle), request_deserializer=None, response_serializer=None
+        cast(Any, handle), request_deserializer=None, response_serializer=_joined
     )
 
 
-def parse(kind: type[Request], data: bytes) -> Request:
-    """Parse a message. Raises MalformedPayload for bytes that are not one."""
-    try:
-        return kind.FromString(data)
-    except DecodeError as error:
-        raise MalformedPayload(f"the bytes sent are not a {kind.DESCRIPTOR.full_name} message") from error
+def _joined(message: Parts) -> bytes:
+    """For a transport that sends a message in one piece only."""
+    return message if isinstance(message, bytes) else b"".join(message)
 
 
 def settle(raised: Exception, call: Call) -> Refusal:

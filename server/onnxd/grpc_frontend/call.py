@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 
-from grpc.aio import ServicerContext
-
 from onnxd.errors import Unauthenticated
+from onnxd.grpc_frontend.context import Context
 from onnxd.grpc_frontend.credentials import credentials_of
 from onnxd.messages import Timeline
 from onnxd.security.gate import EVERYBODY, Caller, Gate, require
@@ -16,8 +15,6 @@ from onnxd.security.peer import grpc_peer_address
 from onnxd.security.rates import NOTHING, Hold, Rates
 from onnxd.telemetry.refusals import Refusals
 from onnxd.telemetry.request_headers import NOTHING_ASKED, REQUEST_ID, Asked, asked
-
-Context = ServicerContext[bytes, bytes]
 
 
 @dataclass(slots=True)
@@ -99,7 +96,7 @@ class Call:
 class InProgress:
     """Counts the calls whose handlers run, `with in_progress`, and those that are refused.
 
-    grpc.aio's stop returns when the last call has ended on the wire, and its handler may still be about to
+    A transport's stop returns when the last call has ended on the wire, and its handler may still be about to
     hear that it is cancelled, with holds on models that the repository is about to close.
     """
 

@@ -14,6 +14,16 @@ class GrpcConfig:
 
     port: Annotated[int, Ge(0), Le(65535)] = 8001
     """The port; 0 = any that is free."""
+    transport: Literal["native", "grpcio"] = "native"
+    """What carries the calls: our own HTTP/2 (native), or the library of the gRPC project (grpcio)."""
+    max_connections: Annotated[int, Gt(0)] = 8192
+    """Connections at one time; one more is closed. Native only: grpcio has no bound."""
+    max_connections_per_address: Annotated[int, Ge(0)] = 0
+    """The same of one address (of IPv6: of one /64); 0 = no bound, as is right behind a proxy. Native
+    only."""
+    write_timeout: Seconds = 60.0
+    """How long an answer may stay unread before its call, or connection, ends. Native only: with grpcio the
+    call's deadline is what ends it."""
     reflection: bool = True
     """Whether clients such as grpcurl may ask which services and messages there are."""
     max_message: Bytes = 64 * 2**20

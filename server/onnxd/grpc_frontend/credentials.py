@@ -1,15 +1,12 @@
 """What a call's metadata says of who makes it."""
 
-from typing import Any
-
-from grpc.aio import ServicerContext
-
+from onnxd.grpc_frontend.context import Context
 from onnxd.security.gate import Credentials, Gate
 from onnxd.security.peer import grpc_peer_address
 from onnxd.security.restrictions import GRPC_PREFIX
 
 
-def credentials_of(context: ServicerContext[Any, Any], gate: Gate) -> Credentials:
+def credentials_of(context: Context, gate: Gate) -> Credentials:
     """As they were sent, for the gate to judge. Keys of metadata are in lower case already."""
     authorization: list[str] = []
     api_key: list[str] = []

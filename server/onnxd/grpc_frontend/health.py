@@ -7,15 +7,16 @@ leaves, so the others never learn that the server drains; hence these few lines 
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Final
 
-import grpc
 import grpc.aio
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from onnxd.errors import MalformedPayload, NotFound, ServerDraining
-from onnxd.grpc_frontend.boundary import parse, stream_handler, unary_handler
+from onnxd.grpc_frontend.boundary import stream_handler, unary_handler
 from onnxd.grpc_frontend.call import Call, InProgress
+from onnxd.grpc_frontend.transport import Handlers
+from onnxd.protocol.proto_wire import parse
 from onnxd.protocol.wording import show
 from onnxd_protos.services import Method
 
@@ -35,15 +36,13 @@ class Health:
         self._closed = False
         self._changed = asyncio.Condition()
 
-    def handler(self, running: InProgress) -> grpc.GenericRpcHandler:
+    def handlers(self, running: InProgress) -> Handlers:
         """What answers for the service."""
-        return grpc.method_handlers_generic_handler(
-            HEALTH_SERVICE,
-            {
-                "Check": unary_handler(_method("Check"), self.check, running),
-                "Watch": stream_handler(_method("Watch"), self.watch, running),
-            },
-        )
+        check, watch = _method("Check"), _method("Watch")
+        return {
+            check.path: unary_handler(check, self.check, running),
+            watch.path: stream_handler(watch, self.watch, running),
+        }
 
     async def set(self, *, serving: bool) -> None:
         """Change the status and tell every watcher."""
@@ -64,7 +63,7 @@ class Health:
 
     async def watch(self, call: Call) -> None:
         """Send the status now and at each change, until the caller goes or the server stops."""
-        data: Any = await call.context.read()
+        data = await call.context.read()
         if data is grpc.aio.EOF:
             raise MalformedPayload("expected a grpc.health.v1.HealthCheckRequest message, got none")
         service = parse(HealthCheckRequest, data).service

@@ -5,24 +5,23 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import Final
 
 from onnxd.errors import ServerError
-from onnxd.grpc_frontend.boundary import log_call, parse, settle
+from onnxd.grpc_frontend.boundary import log_call, settle
 from onnxd.grpc_frontend.call import Call
+from onnxd.grpc_frontend.context import Parts, Received
 from onnxd.grpc_frontend.errors import status_of
 from onnxd.grpc_frontend.shared_memory import is_local
 from onnxd.grpc_frontend.streams import Answer
 from onnxd.inference import InferenceService
 from onnxd.messages import InferRequest, InferResponse, Timeline
 from onnxd.protocol.limits import ProtocolLimits
-from onnxd.protocol.proto_request import decode_infer_request
+from onnxd.protocol.proto_decoder import InferDecoder
 from onnxd.protocol.proto_response import encode_infer_response, encode_stream_error
 from onnxd.scheduler.payloads import Payload
 from onnxd.telemetry.request_headers import timing_headers
 from onnxd.telemetry.tracing import RequestTrace, Tracing
-from onnxd_protos.grpc_service_pb2 import ModelInferRequest
 
 IN_THREAD_BYTES: Final = 65536
 """A message over this whose tensors are read element by element is decoded off the loop."""
@@ -43,15 +42,15 @@ class _Progress:
     """Once the message is parsed: whether to trace is a question of the model."""
 
 
-@dataclass(frozen=True, slots=True)
 class InferCalls:
     """The inference calls of one server."""
 
-    inference: InferenceService
-    tracing: Tracing
-    limits: ProtocolLimits
+    def __init__(self, inference: InferenceService, tracing: Tracing, limits: ProtocolLimits) -> None:
+        self.inference = inference
+        self.tracing = tracing
+        self.decoder = InferDecoder(limits)
 
-    async def unary(self, data: bytes, call: Call) -> bytes:
+    async def unary(self, data: Received, call: Call) -> Parts:
         """Answer one request, or raise its ServerError."""
         progress = _Progress(Timeline(received_ns=call.received_ns))
         answer = await self._answer(data, call, encode_infer_response, progress)
@@ -65,7 +64,7 @@ class InferCalls:
         metadata = stream.context.invocation_metadata() or ()
         return self._or_end if _ERRORS_AS_STATUS in metadata else self._in_band
 
-    async def _in_band(self, data: bytes, call: Call) -> bytes:
+    async def _in_band(self, data: Received, call: Call) -> Parts:
         """Answer one request of a stream; its error is a message too, and never ends the stream."""
         progress = _Progress(Timeline(received_ns=call.received_ns))
         try:
@@ -77,7 +76,7 @@ class InferCalls:
         log_call(call, "answered", "OK")
         return answer
 
-    async def _or_end(self, data: bytes, call: Call) -> bytes:
+    async def _or_end(self, data: Received, call: Call) -> Parts:
         """Answer one request of a stream, or raise the error that ends it."""
         progress = _Progress(Timeline(received_ns=call.received_ns))
         answer = await self._answer(data, call, _encode_in_stream, progress)
@@ -85,8 +84,8 @@ class InferCalls:
         return answer
 
     async def _answer(
-        self, data: bytes, call: Call, encode: Callable[[InferResponse], bytes], progress: _Progress
-    ) -> bytes:
+        self, data: Received, call: Call, encode: Callable[[InferResponse], Parts], progress: _Progress
+    ) -> Parts:
         try:
             with call.hold(), self.inference.payloads.open() as payload:
                 payload.grow(len(data))
@@ -102,17 +101,17 @@ class InferCalls:
 
     async def _run(
         self,
-        data: bytes,
+        data: Received,
         call: Call,
-        encode: Callable[[InferResponse], bytes],
+        encode: Callable[[InferResponse], Parts],
         progress: _Progress,
         payload: Payload,
-    ) -> bytes:
+    ) -> Parts:
         timeline = progress.timeline
         timeline.decode_start_ns = time.monotonic_ns()
         try:
-            message = parse(ModelInferRequest, data)
-            call.model, call.request_id = message.model_name, message.id
+            opened = self.decoder.open(data)
+            call.model, call.request_id = opened.model_name, opened.id
             call.require(call.model)
             call.held.model(call.model)
         finally:
@@ -120,11 +119,11 @@ class InferCalls:
                 progress.trace = self.tracing.start(
                     call.carrier(), call.received_ns, model=call.model, identified=call.asked.timing
                 )
-        if len(data) > IN_THREAD_BYTES and _has_elements(message, self.limits):
-            request = await asyncio.to_thread(decode_infer_request, message, self.limits)
+        if len(data) > IN_THREAD_BYTES and opened.has_elements:
+            request = await asyncio.to_thread(partial(opened.decode, remember=False))
         else:
-            request = decode_infer_request(message, self.limits)
-        del message  # its tensors were copied out of it: while the request waits they are not kept twice
+            request = opened.decode(remember=True)
+        del opened  # the bytes of text are not kept beside it while the request waits
         progress.request = request
         request.timeline = timeline
         request.deadline_s = call.deadline_s()
@@ -155,9 +154,3 @@ class InferCalls:
             principal=call.caller.principal.name,
             error=error,
         )
-
-
-def _has_elements(message: ModelInferRequest, limits: ProtocolLimits) -> bool:
-    """Whether some tensor becomes a Python object for each element on its way."""
-    inputs = islice(message.inputs, limits.max_inputs)
-    return any(tensor.datatype == "BYTES" or tensor.HasField("contents") for tensor in inputs)

@@ -3,10 +3,11 @@
 import time
 from dataclasses import dataclass
 
-from onnxd.grpc_frontend.boundary import parse
 from onnxd.grpc_frontend.call import Call
+from onnxd.grpc_frontend.context import Received
 from onnxd.inference import InferenceService
 from onnxd.messages import Timeline
+from onnxd.protocol.proto_wire import parse
 from onnxd.protocol.simple import simple_answer, simple_request
 from onnxd_protos.neural_pb2 import InferenceRequest, InferenceResponse
 
@@ -18,7 +19,7 @@ class NeuralCalls:
     inference: InferenceService
     model: str
 
-    async def infer(self, data: bytes, call: Call) -> bytes:
+    async def infer(self, data: Received, call: Call) -> bytes:
         """Answer one row, or raise its ServerError.
 
         On a stream as well, which an error therefore ends: its messages have no place for one.
@@ -30,7 +31,7 @@ class NeuralCalls:
             payload.grow(len(data))
             return await self._answer(data, call)
 
-    async def _answer(self, data: bytes, call: Call) -> bytes:
+    async def _answer(self, data: Received, call: Call) -> bytes:
         timeline = Timeline(received_ns=call.received_ns, decode_start_ns=time.monotonic_ns())
         message = parse(InferenceRequest, data)
         spec = self.inference.spec(self.model, None)

@@ -8,13 +8,15 @@ from collections.abc import AsyncIterator, Iterable
 from functools import partial
 from typing import Any, Final
 
-import grpc
 from grpc_reflection.v1alpha import reflection
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
-from onnxd.grpc_frontend.boundary import parse, stream_handler
+from onnxd.grpc_frontend.boundary import stream_handler
 from onnxd.grpc_frontend.call import Call, InProgress
+from onnxd.grpc_frontend.context import Received
 from onnxd.grpc_frontend.streams import Streams
+from onnxd.grpc_frontend.transport import Handlers
+from onnxd.protocol.proto_wire import parse
 from onnxd_protos.pool import POOL
 from onnxd_protos.services import Method
 
@@ -23,19 +25,15 @@ V1ALPHA: Final = "grpc.reflection.v1alpha.ServerReflection"
 _METHOD: Final = "ServerReflectionInfo"
 
 
-def reflection_handlers(
-    services: Iterable[str], streams: Streams, running: InProgress
-) -> list[grpc.GenericRpcHandler]:
+def reflection_handlers(services: Iterable[str], streams: Streams, running: InProgress) -> Handlers:
     """Handlers for both versions, describing `services` and themselves."""
     servicer = reflection.aio.ReflectionServicer([*services, V1, V1ALPHA], pool=POOL)
     serve = partial(streams.serve, answer=partial(_answer, servicer))
-    return [
-        grpc.method_handlers_generic_handler(name, {_METHOD: stream_handler(_method(name), serve, running)})
-        for name in (V1, V1ALPHA)
-    ]
+    methods = [_method(name) for name in (V1, V1ALPHA)]
+    return {method.path: stream_handler(method, serve, running) for method in methods}
 
 
-async def _answer(servicer: Any, data: bytes, _: Call) -> bytes:
+async def _answer(servicer: Any, data: Received, _: Call) -> bytes:
     request = parse(ServerReflectionRequest, data)
     # The servicer offers only whole streams; it answers each message of one by itself.
     [response] = [response async for response in servicer.ServerReflectionInfo(_only(request), None)]

@@ -2,17 +2,17 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import grpc.aio
 
 from onnxd.errors import ServerDraining
 from onnxd.grpc_frontend.call import Call
+from onnxd.grpc_frontend.context import Parts, Received
 
-Answer = Callable[[bytes, Call], Awaitable[bytes]]
+Answer = Callable[[Received, Call], Awaitable[Parts]]
 """One message in, one out. What it raises ends the stream, after the answers to what came before."""
 
-_Results = asyncio.Queue[asyncio.Task[bytes | Exception] | None]
+_Results = asyncio.Queue[asyncio.Task[Parts | Exception] | None]
 
 
 class Streams:
@@ -47,7 +47,6 @@ class Streams:
 
     async def _run(self, stream: Call, answer: Answer) -> None:
         context = stream.context
-        read: Any = context.read  # its stub leaves out EOF
         room = asyncio.Semaphore(self._max_in_flight)
         results: _Results = asyncio.Queue()
         failure: Exception | None = None
@@ -56,7 +55,7 @@ class Streams:
             async def read_all() -> None:
                 while True:
                     await room.acquire()
-                    data = await read()
+                    data = await context.read()
                     if data is grpc.aio.EOF:
                         return
                     call = stream.next()
@@ -88,14 +87,14 @@ class Streams:
                 del failure
 
 
-async def _result(answer: Answer, data: bytes, call: Call) -> bytes | Exception:
+async def _result(answer: Answer, data: Received, call: Call) -> Parts | Exception:
     try:
         return await answer(data, call)
     except Exception as error:  # of whatever kind: it waits for its turn, and is settled at the boundary
         return error
 
 
-async def _next(results: _Results) -> bytes | None:
+async def _next(results: _Results) -> Parts | None:
     """The next answer, or None after the last. Raises what its request raised."""
     task = await results.get()
     if task is None:

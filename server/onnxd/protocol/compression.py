@@ -11,6 +11,8 @@ Encoding = Literal["gzip", "deflate"]
 
 _READ_EITHER: Final = 32 + zlib.MAX_WBITS
 _WRITE: Final[dict[Encoding, int]] = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+_PIECE_BYTES: Final = 262144
+"""What zlib is given, and what it gives, at a time. In one it would keep twice the content at its end."""
 _FASTEST: Final = 1
 """Tensors of floats hardly compress: a higher level costs several times the processor for a few percent."""
 
@@ -33,23 +35,35 @@ def parse_content_encoding(value: str | None) -> bool:
 def decompress(data: bytes | memoryview, max_bytes: int) -> bytes:
     """The content of one complete gzip or zlib stream; -1 = no bound.
 
-    Raises PayloadTooLarge as soon as it is over `max_bytes`, without holding more than one byte beyond, and
+    Raises PayloadTooLarge as soon as it is over `max_bytes`, without holding much more than that, and
     MalformedPayload for what is not such a stream, is cut short, or has bytes behind it.
     """
     stream = zlib.decompressobj(_READ_EITHER)
+    view = memoryview(data)
+    parts: list[bytes] = []
+    size = at = 0
     try:
-        content = stream.decompress(data, 0 if max_bytes < 0 else max_bytes + 1)
+        while at < len(view) and not stream.eof:
+            piece: bytes | memoryview = view[at : at + _PIECE_BYTES]
+            at += len(piece)
+            part = b""
+            while piece or len(part) == _PIECE_BYTES:
+                part = stream.decompress(piece, _PIECE_BYTES)
+                piece = stream.unconsumed_tail
+                size += len(part)
+                if 0 <= max_bytes < size:
+                    raise PayloadTooLarge(
+                        f"the decompressed body has more than the {max_bytes} bytes allowed"
+                    )
+                parts.append(part)
     except zlib.error as error:
         raise MalformedPayload(f"the body is not valid gzip or deflate data: {error}") from None
-    if 0 <= max_bytes < len(content):
-        raise PayloadTooLarge(f"the decompressed body has more than the {max_bytes} bytes allowed")
     if not stream.eof:
         raise MalformedPayload("the body's compressed data is cut short")
-    if stream.unused_data:
-        raise MalformedPayload(
-            f"the body has {len(stream.unused_data)} bytes behind the end of its compressed data"
-        )
-    return content
+    surplus = len(stream.unused_data) + len(view) - at
+    if surplus:
+        raise MalformedPayload(f"the body has {surplus} bytes behind the end of its compressed data")
+    return b"".join(parts)
 
 
 def choose_encoding(accept_encoding: str | None) -> Encoding | None:

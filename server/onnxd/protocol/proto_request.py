@@ -16,6 +16,7 @@ from onnxd.protocol.parameters import (
     read_classification,
     read_request_parameters,
 )
+from onnxd.protocol.proto_wire import Wire
 from onnxd.protocol.shapes import count_elements
 from onnxd.protocol.shared_memory import names_place, read_output_place, read_place, shared_input
 from onnxd.protocol.wording import show, show_shape
@@ -41,8 +42,11 @@ _FIELDS: Final = {
 _NO_PARAMETERS: Final = RequestParameters({}, 0, None, True)
 
 
-def decode_infer_request(message: pb.ModelInferRequest, limits: ProtocolLimits) -> InferRequest:
-    """The request in a message; raw tensors are views over copies that protobuf made.
+def decode_infer_request(
+    message: pb.ModelInferRequest, raw: Sequence[Wire], request_id: str, limits: ProtocolLimits
+) -> InferRequest:
+    """The request in a message, of which the raw tensors and the id are handed in beside it: they may have
+    been cut off before it was parsed.
 
     Inputs in shared memory are left for whoever has its regions; of the others, those without `contents`
     take the entries of `raw_input_contents` in order. Raises InvalidName, and MalformedPayload (also for
@@ -50,7 +54,6 @@ def decode_infer_request(message: pb.ModelInferRequest, limits: ProtocolLimits) 
     """
     if len(message.inputs) > limits.max_inputs:
         raise MalformedPayload(f"expected at most {limits.max_inputs} inputs, got {len(message.inputs)}")
-    raw = message.raw_input_contents
     used = 0
     byte_size = 0  # not message.ByteSize(), which encodes the whole message to find out
     inputs: dict[str, Array] = {}
@@ -110,7 +113,7 @@ def decode_infer_request(message: pb.ModelInferRequest, limits: ProtocolLimits) 
         model_name=check_model_name(message.model_name),
         model_version=parse_version(message.model_version),
         inputs=inputs,
-        id=check_request_id(message.id, limits),
+        id=check_request_id(request_id, limits),
         outputs=_decode_outputs(message, limits) if message.outputs else (),
         binary_by_default=True,
         parameters=settings.kept,

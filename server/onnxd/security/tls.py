@@ -21,6 +21,8 @@ from onnxd.security.repeated import Repeated
 from onnxd.units import Seconds
 
 _MOST_BYTES: Final = 1 << 20
+_HTTP1: Final = "http/1.1"
+_HTTP2: Final = "h2"
 
 _log = structlog.get_logger(__name__)
 
@@ -61,18 +63,14 @@ class Certificates:
         self._config = config
         self._pem: Pem | None = None
         self._seen: Pem | None = None
-        self._current: ssl.SSLContext | None = None
-        self._context: ssl.SSLContext | None = None
+        self._looking = asyncio.Lock()
+        self._presented = {alpn: _Presented(alpn) for alpn in (_HTTP1, _HTTP2)}
         self._looks = Repeated(self.look, config.interval, "certificates")
 
     async def __aenter__(self) -> "Certificates":
         """Raises TlsUnusable."""
         pem = await asyncio.to_thread(_read, self._config)
-        self._current = await asyncio.to_thread(_context, pem)
-        self._context = await asyncio.to_thread(_context, pem)
-        # Called in every handshake, with a server name or without: connections get the newest pair, while
-        # listeners keep the one context that they were given.
-        self._context.sni_callback = self._choose
+        await asyncio.to_thread(self._present, pem)
         self._pem = self._seen = pem
         await self._looks.__aenter__()
         return self
@@ -91,24 +89,56 @@ class Certificates:
 
     @property
     def context(self) -> ssl.SSLContext:
-        """For listeners: always the same, whatever pair it presents."""
+        """For listeners of HTTP/1.1: always the same, whatever pair it presents."""
+        return self._presented[_HTTP1].context
+
+    @property
+    def http2_context(self) -> ssl.SSLContext:
+        """The same for listeners of HTTP/2."""
+        return self._presented[_HTTP2].context
+
+    async def look(self) -> None:
+        """Take over the files if they have changed and fit each other."""
+        async with self._looking:
+            try:
+                pem = await asyncio.to_thread(_read, self._config)
+                if pem == self._seen:
+                    return
+                self._seen = pem
+                await asyncio.to_thread(self._present, pem)
+            except TlsUnusable as error:
+                _log.warning("certificates", reason=str(error), effect="the old ones are presented")
+                return
+            self._pem = pem
+            _log.info("certificates", effect="new connections get the new ones")
+
+    def _present(self, pem: Pem) -> None:
+        for presented in self._presented.values():
+            presented.take(pem)
+
+
+class _Presented:
+    """What listeners of one protocol present."""
+
+    def __init__(self, alpn: str) -> None:
+        self._alpn = alpn
+        self._current: ssl.SSLContext | None = None
+        self._context: ssl.SSLContext | None = None
+
+    @property
+    def context(self) -> ssl.SSLContext:
         if self._context is None:
             raise RuntimeError("not open")
         return self._context
 
-    async def look(self) -> None:
-        """Take over the files if they have changed and fit each other."""
-        try:
-            pem = await asyncio.to_thread(_read, self._config)
-            if pem == self._seen:
-                return
-            self._seen = pem
-            self._current = await asyncio.to_thread(_context, pem)
-        except TlsUnusable as error:
-            _log.warning("certificates", reason=str(error), effect="the old ones are presented")
-            return
-        self._pem = pem
-        _log.info("certificates", effect="new connections get the new ones")
+    def take(self, pem: Pem) -> None:
+        """Present this pair from now on. Raises TlsUnusable."""
+        self._current = _context(pem, self._alpn)
+        if self._context is None:
+            self._context = _context(pem, self._alpn)
+            # Called in every handshake, with a server name or without: connections get the newest pair, while
+            # listeners keep the one context that they were given.
+            self._context.sni_callback = self._choose
 
     def _choose(self, connection: ssl.SSLSocket | ssl.SSLObject, _: str | None, __: ssl.SSLContext) -> None:
         if self._current is not None:
@@ -136,10 +166,10 @@ def _bytes(path: Path) -> bytes:
     return data
 
 
-def _context(pem: Pem) -> ssl.SSLContext:
+def _context(pem: Pem, alpn: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols([alpn])
     try:
         if pem.client_ca is not None:
             context.verify_mode = ssl.CERT_REQUIRED

@@ -12,9 +12,17 @@ from onnxd.settings.server_settings import SimpleConfig
 from onnxd.tensors import Datatype
 from tests.contract.grpc.models import publish_all
 from tests.support.grpc_server import GrpcCalls, GrpcServer, grpc_calls, grpc_server
+from tests.support.grpc_transports import DEFAULT, TRANSPORTS, Transport, over
 from tests.support.quiet import errors_logged, forget_loggers
 from tests.support.server import RunningServer, running_server
 from tests.support.serving import HoldingRunner, Serving, identity_spec, served_version, serving, tensor
+
+
+@pytest.fixture(params=TRANSPORTS)
+def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
+    """For the modules that say so: their tests run on each of them."""
+    with over(request.param) as chosen:
+        yield chosen
 
 
 @pytest.fixture
@@ -69,13 +77,16 @@ async def server(stand: Serving, quiet: None) -> AsyncIterator[GrpcServer]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def whole(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningServer]:
-    """Serves what models.py publishes."""
+async def whole(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[RunningServer]:
+    """Serves what models.py publishes; a module may ask for both transports."""
     directory = tmp_path_factory.mktemp("grpc")
     publish_all(directory / "models")
     simple = SimpleConfig(model="mean")
-    async with running_server(directory / "models", directory / "state", simple=simple) as running:
-        yield running
+    with over(getattr(request, "param", DEFAULT)):
+        async with running_server(directory / "models", directory / "state", simple=simple) as running:
+            yield running
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -33,6 +33,8 @@ from tests.support.server import RunningServer
 from tests.support.serving import HoldingRunner, identity_spec, served_version, serving
 from tests.support.until import until
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 Code = grpc.StatusCode
 GOOD = infer_request("identity", {"x": ONES})
 HELD = infer_request("held", {"x": ONES})

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from onnxd.grpc_frontend.config import GrpcConfig
-from onnxd.grpc_frontend.server import PortTaken
+from onnxd.grpc_frontend.transport import PortTaken
 from onnxd_protos import grpc_service_pb2 as pb
 from onnxd_protos.services import GRPC_INFERENCE_SERVICE
 from tests.support.grpc_server import (
@@ -26,6 +26,8 @@ from tests.support.grpc_server import (
 from tests.support.raw_http2 import ENHANCE_YOUR_CALM, GOAWAY, PING, frame, http2, message, raw_socket
 from tests.support.serving import Serving
 from tests.support.until import until
+
+pytestmark = pytest.mark.usefixtures("transport")
 
 Code = grpc.StatusCode
 GOOD = infer_request("identity", {"x": ONES})

@@ -16,9 +16,13 @@ from onnxd.protocol.binary import decode_tensor
 from onnxd.tensors import Array, Datatype
 from onnxd_protos import grpc_service_pb2 as pb
 from tests.support.grpc_server import ONES, GrpcCalls, infer_request, raw_outputs
+from tests.support.grpc_transports import TRANSPORTS
 from tests.support.server import RunningServer
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.parametrize("whole", TRANSPORTS, indirect=True),
+]
 
 ROWS = np.array([[0.5, 2.0, -1.0, 2.0], [1.0, 0.0, 9.0, np.nan]], np.float32)
 

@@ -19,10 +19,12 @@ from onnxd.grpc_frontend.config import GrpcConfig
 from onnxd_protos.pool import POOL
 from onnxd_protos.services import NEURAL_SERVICE
 from tests.support.grpc_server import GrpcCalls, GrpcServer, grpc_calls, grpc_server
+from tests.support.grpc_transports import TRANSPORTS
 from tests.support.server import RunningServer
 from tests.support.serving import Serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+on_each = pytest.mark.parametrize("whole", TRANSPORTS, indirect=True)
 
 GRPCURL = Path(sys.executable).with_name("grpcurl")
 SERVICES = {
@@ -43,12 +45,14 @@ async def grpcurl(*arguments: str) -> tuple[int, str, str]:
     return process.returncode or 0, output.decode(), errors.decode()
 
 
+@on_each
 async def test_grpcurl_lists_every_service(whole: RunningServer) -> None:
     code, output, errors = await grpcurl(whole.grpc, "list")
     assert (code, errors) == (0, "")
     assert set(output.split()) == SERVICES
 
 
+@on_each
 @pytest.mark.parametrize("service", sorted(SERVICES))
 async def test_grpcurl_describes_every_service_and_its_messages(whole: RunningServer, service: str) -> None:
     descriptor = POOL.FindServiceByName(service)
@@ -62,6 +66,7 @@ async def test_grpcurl_describes_every_service_and_its_messages(whole: RunningSe
     assert output.startswith(f"{message} is a message")
 
 
+@on_each
 async def test_grpcurl_infers_in_json(whole: RunningServer) -> None:
     request = {
         "model_name": "identity",
@@ -79,6 +84,7 @@ async def test_grpcurl_infers_in_json(whole: RunningServer) -> None:
     assert np.frombuffer(b64decode(answer["rawOutputContents"][0]), np.float32).tolist() == [1, 2, 3, 4]
 
 
+@on_each
 async def test_grpcurl_uses_the_simple_face(whole: RunningServer) -> None:
     rows = '{"inputs": [1, 2, 3, 4]} {"inputs": [5, 6, 7, 8]}'
     code, output, errors = await grpcurl("-d", rows, whole.grpc, "neural.NeuralService/InferStream")
@@ -90,6 +96,7 @@ async def test_grpcurl_uses_the_simple_face(whole: RunningServer) -> None:
     assert (code, json.loads(output)) == (0, {"outputs": [2.5]})
 
 
+@on_each
 async def test_grpcurl_shows_our_words_for_an_error(whole: RunningServer) -> None:
     code, _, errors = await grpcurl("-d", '{"inputs": [1]}', whole.grpc, "neural.NeuralService/Infer")
     assert code != 0
@@ -97,6 +104,7 @@ async def test_grpcurl_shows_our_words_for_an_error(whole: RunningServer) -> Non
     assert "got a row of 1 numbers" in errors
 
 
+@on_each
 async def test_grpcurl_checks_the_health(whole: RunningServer) -> None:
     code, output, _ = await grpcurl(whole.grpc, "grpc.health.v1.Health/Check")
     assert (code, json.loads(output)) == (0, {"status": "SERVING"})
@@ -122,6 +130,7 @@ async def reflect(calls: GrpcCalls, version: str, *requests: dict[str, Any]) -> 
     return answers
 
 
+@on_each
 @pytest.mark.parametrize("version", ["v1", "v1alpha"])
 async def test_both_versions_answer_everything_that_can_be_asked(calls: GrpcCalls, version: str) -> None:
     listed, by_symbol, by_name, unknown, extension, nothing = await reflect(

@@ -7,8 +7,16 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from tests.support.grpc_server import GrpcServer, grpc_server
+from tests.support.grpc_transports import TRANSPORTS, Transport, over
 from tests.support.quiet import errors_logged, forget_loggers
 from tests.support.serving import HoldingRunner, Serving, identity_spec, served_version, serving
+
+
+@pytest.fixture(params=TRANSPORTS, autouse=True)
+def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
+    """Every test of this folder runs on each of them."""
+    with over(request.param) as chosen:
+        yield chosen
 
 
 @pytest.fixture

@@ -139,7 +139,7 @@ async def test_a_refused_message_is_not_kept_until_the_garbage_collector_comes(n
 async def test_nor_is_the_message_that_ended_a_stream(no_collector: None) -> None:
     kept: list[weakref.ref[Tracked]] = []
 
-    async def answer(_: bytes, __: Call) -> bytes:
+    async def answer(_: bytes | memoryview, __: Call) -> bytes:
         large = Tracked("as above")
         kept.append(weakref.ref(large))
         raise InvalidRequest("no")

@@ -1,6 +1,7 @@
 """gzip and deflate, bounded."""
 
 import gzip
+import random
 import zlib
 
 import pytest
@@ -101,3 +102,12 @@ def test_what_is_compressed_is_what_clients_decompress() -> None:
     parts: list[bytes | memoryview] = [TEXT, memoryview(bytes(100))]
     assert gzip.decompress(compress(parts, "gzip")) == TEXT + bytes(100)
     assert zlib.decompress(compress(parts, "deflate")) == TEXT + bytes(100)
+
+
+@pytest.mark.parametrize("size", [0, 1, 262143, 262144, 262145, 2 * 262144, 3 * 2**20 + 258])
+@pytest.mark.parametrize("kind", ["zeros", "noise"])
+def test_content_of_any_size_is_read_to_its_end(size: int, kind: str) -> None:
+    content = bytes(size) if kind == "zeros" else random.Random(size).randbytes(size)
+    for level in (1, 9):
+        assert decompress(zlib.compress(content, level), size) == content
+        assert decompress(gzip.compress(content, level), -1) == content

@@ -9,13 +9,11 @@ import pytest
 from onnxd.errors import InvalidName, MalformedPayload, PayloadTooLarge, ServerError
 from onnxd.messages import InferResponse, RequestedOutput
 from onnxd.protocol.binary import encode_tensor, string_array
-from onnxd.protocol.limits import ProtocolLimits
-from onnxd.protocol.proto_request import decode_infer_request
 from onnxd.protocol.proto_response import encode_infer_response
 from onnxd.tensors import datatype_of
 from onnxd_protos import grpc_service_pb2 as pb
+from tests.support.proto import decode_message, encode_message
 
-LIMITS = ProtocolLimits()
 PAIR = struct.pack("<2f", 1, 2)
 
 
@@ -104,7 +102,7 @@ def test_a_message_that_is_not_the_protocols_is_refused(
     wrong: pb.ModelInferRequest, error: type[ServerError]
 ) -> None:
     with pytest.raises(error) as caught:
-        decode_infer_request(wrong, LIMITS)
+        decode_message(wrong)
     assert caught.value.message.isprintable()
 
 
@@ -130,22 +128,22 @@ def test_typed_contents_are_read_from_the_field_of_their_datatype(
     field, values = case
     entry = tensor(datatype=datatype, shape=(1, 2))
     getattr(entry.contents, field).extend(values)
-    assert decode_infer_request(message(entry), LIMITS).inputs["x"].tolist() == [values]
+    assert decode_message(message(entry)).inputs["x"].tolist() == [values]
 
 
 def test_text_in_typed_contents_is_the_content_alone() -> None:
     entry = tensor(datatype="BYTES", bytes_contents=["é".encode(), b"a\x00"])
-    assert decode_infer_request(message(entry), LIMITS).inputs["x"].tolist() == ["é", "a\x00"]
+    assert decode_message(message(entry)).inputs["x"].tolist() == ["é", "a\x00"]
 
 
 def test_an_empty_tensor_may_have_empty_contents() -> None:
     entry = tensor(shape=(0, 3))
     entry.contents.SetInParent()
-    assert decode_infer_request(message(entry), LIMITS).inputs["x"].shape == (0, 3)
+    assert decode_message(message(entry)).inputs["x"].shape == (0, 3)
 
 
 def test_a_whole_request_is_read() -> None:
-    request = decode_infer_request(
+    request = decode_message(
         message(
             tensor("a"),
             tensor("b", "INT8", ()),
@@ -163,8 +161,7 @@ def test_a_whole_request_is_read() -> None:
                 triton_enable_empty_final_response={"bool_param": True},
                 binary_data_output={"string_param": "just a parameter here"},
             ),
-        ),
-        LIMITS,
+        )
     )
     assert (request.model_name, request.model_version, request.id) == ("m", 4, "r1")
     assert [array.tolist() for array in request.inputs.values()] == [[1.0, 2.0], 5]
@@ -184,7 +181,7 @@ def test_every_output_has_its_raw_entry_at_its_own_index() -> None:
         "text": string_array(["ab"]),
         "scalar": np.array(3, np.int16),
     }
-    answer = pb.ModelInferResponse.FromString(encode_infer_response(InferResponse("m", 2, "r1", outputs)))
+    answer = pb.ModelInferResponse.FromString(encode_message(InferResponse("m", 2, "r1", outputs)))
     assert [(o.name, o.datatype, tuple(o.shape)) for o in answer.outputs] == [
         ("empty", "FP32", (0, 2)),
         ("text", "BYTES", (1,)),
@@ -203,10 +200,10 @@ def test_an_answer_is_the_bytes_that_protobuf_would_make(size: int) -> None:
     for name, array in outputs.items():
         message.outputs.add(name=name, datatype=datatype_of(array).value, shape=array.shape)
         message.raw_output_contents.append(bytes(encode_tensor(array)))
-    assert encode_infer_response(response) == message.SerializeToString()
+    assert encode_message(response) == message.SerializeToString()
 
     message.parameters["triton_final_response"].bool_param = True
-    in_stream = pb.ModelStreamInferResponse.FromString(encode_infer_response(response, in_stream=True))
+    in_stream = pb.ModelStreamInferResponse.FromString(encode_message(response, in_stream=True))
     assert in_stream == pb.ModelStreamInferResponse(infer_response=message)
 
 

@@ -16,10 +16,9 @@ from onnxd.protocol.compression import decompress
 from onnxd.protocol.json_request import decode_infer_request
 from onnxd.protocol.json_response import encode_infer_response
 from onnxd.protocol.limits import ProtocolLimits
-from onnxd.protocol.proto_request import decode_infer_request as decode_message
-from onnxd.protocol.proto_response import encode_infer_response as encode_message
 from onnxd.tensors import Array, Datatype
 from onnxd_protos import grpc_service_pb2 as pb
+from tests.support.proto import decode_message, encode_message
 
 LIMITS = ProtocolLimits()
 FEW = settings(max_examples=40, derandomize=True, deadline=None, database=None)
@@ -94,7 +93,7 @@ def test_a_grpc_answer_sent_back_as_a_request_is_the_same_tensor(datatype: Datat
         output = answer.outputs[0]
         request = pb.ModelInferRequest(model_name="m", raw_input_contents=answer.raw_output_contents)
         request.inputs.add(name=output.name, datatype=output.datatype, shape=output.shape)
-        assert_same(decode_message(request, LIMITS).inputs["x"], array)
+        assert_same(decode_message(request).inputs["x"], array)
 
     check()
 
@@ -172,7 +171,7 @@ def test_a_random_message_is_decoded_or_refused(data: bytes) -> None:
     message.raw_input_contents.append(data)
     refusal: ServerError | None = None
     try:
-        decode_message(message, LIMITS)
+        decode_message(message)
     except InvalidRequest as error:
         refusal = error
     assert refusal is None or refusal.message.isprintable()

@@ -11,12 +11,11 @@ from onnxd.errors import InvalidName, MalformedPayload, PermissionDenied, Server
 from onnxd.messages import InferRequest, InferResponse, RequestedOutput, SharedInput, SharedPlace
 from onnxd.protocol.documents import EXTENSIONS, extensions
 from onnxd.protocol.json_response import encode_infer_response
-from onnxd.protocol.proto_request import decode_infer_request
-from onnxd.protocol.proto_response import encode_infer_response as encode_message
 from onnxd.protocol.shared_memory import check_region_name, object_name, read_registration
 from onnxd.protocol.validation import validate
 from onnxd.tensors import Array, Datatype, TensorSpec
 from onnxd_protos import grpc_service_pb2 as pb
+from tests.support.proto import decode_message, encode_message
 from tests.unit.protocol.builders import LIMITS, decode, document, spec, tensor
 
 EIGHT: dict[str, Any] = {"shared_memory_region": "r", "shared_memory_byte_size": 8}
@@ -57,7 +56,7 @@ def over_http(
 def over_grpc(
     *inputs: dict[str, Any], outputs: Mapping[str, Mapping[str, object]] | None = None
 ) -> InferRequest:
-    return decode_infer_request(message(*inputs, outputs=outputs), LIMITS)
+    return decode_message(message(*inputs, outputs=outputs))
 
 
 both = pytest.mark.parametrize("read", [over_http, over_grpc], ids=["HTTP", "gRPC"])
@@ -89,7 +88,7 @@ def test_a_request_without_places_does_not_use_shared_memory() -> None:
 def test_raw_entries_pass_over_inputs_in_shared_memory() -> None:
     built = message(tensor(name="a"), tensor(name="b", **EIGHT), tensor(name="c"))
     built.raw_input_contents.extend([PAIR, PAIR[::-1]])
-    request = decode_infer_request(built, LIMITS)
+    request = decode_message(built)
     assert [array.tobytes() for array in request.inputs.values()] == [PAIR, PAIR[::-1]]
     assert list(request.inputs) == ["a", "c"]
     assert list(request.shared_inputs) == ["b"]
@@ -168,14 +167,14 @@ def test_C10_an_input_with_contents_too_is_refused() -> None:
     built = message(tensor(**EIGHT))
     built.inputs[0].contents.fp32_contents.extend([1, 2])
     with pytest.raises(MalformedPayload, match="contents"):
-        decode_infer_request(built, LIMITS)
+        decode_message(built)
 
 
 def test_C10_a_raw_entry_for_an_input_in_shared_memory_is_one_too_many() -> None:
     built = message(tensor(**EIGHT))
     built.raw_input_contents.append(PAIR)
     with pytest.raises(MalformedPayload, match="raw_input_contents"):
-        decode_infer_request(built, LIMITS)
+        decode_message(built)
 
 
 @both

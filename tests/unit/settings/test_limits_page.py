@@ -57,6 +57,11 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
         "tests/unit/grpc_frontend/test_transport_settings.py",
         "test_a_connection_has_no_more_calls_in_progress_than_it_may",
     ),
+    "grpc.max_connections": ("tests/unit/grpc_native/test_settings.py", '"max_connections"'),
+    "grpc.max_connections_per_address": (
+        "tests/unit/grpc_native/test_settings.py",
+        '"max_connections_per_address"',
+    ),
     "grpc.max_stream_in_flight": ("tests/unit/grpc_frontend/test_streams.py", "max_stream_in_flight=3"),
     "inference.max_in_flight": (
         "tests/contract/http/test_infer.py",

@@ -1,0 +1,36 @@
+"""What carries calls to their handlers: grpc.aio's server (grpcio.py), or ours over HTTP/2 (native/)."""
+
+from typing import Any, Protocol
+
+import grpc
+
+Handlers = dict[str, "grpc.RpcMethodHandler[Any, Any]"]
+"""By the path of the method: `/inference.GRPCInferenceService/ModelInfer`. They speak bytes."""
+
+
+class PortTaken(OSError):
+    """The port cannot be listened on. For the operator at start-up."""
+
+
+def port_taken(address: str) -> PortTaken:
+    return PortTaken(
+        f"cannot listen for gRPC on {address}: it is in use, or not ours; choose another with --grpc-port, "
+        "or 0 for any that is free"
+    )
+
+
+class Transport(Protocol):
+    """A listener. Unary handlers are coroutines (bytes, context), streaming ones (nothing, context)."""
+
+    async def start(self, handlers: Handlers) -> int:
+        """Listen; the port that it is. Raises PortTaken."""
+        ...
+
+    async def close(self) -> None:
+        """Wait for the last handlers, once it is stopped. In the task that started it."""
+        ...
+
+    async def stop(self, grace_s: float) -> None:
+        """Refuse new calls, let those in progress finish, end them after `grace_s` seconds, close the
+        port."""
+        ...
