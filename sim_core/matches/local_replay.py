@@ -1,0 +1,51 @@
+"""A replay of local policies, without a server: for tests of what reads replays."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sim_core.arena.game import Arena
+from sim_core.arena.script import script
+from sim_core.game import Game
+from sim_core.matches.play import Play, fixtures
+from sim_core.policies.local import RandomPolicy, ScriptedPolicy
+from sim_core.policies.policy import Policy
+from sim_core.replays.documents import Header, PolicyEntry, ServerEntry
+from sim_core.replays.writer import PART_MATCHES, ReplayWriter
+
+
+def replay_header(
+    game: Game[Any], *, seed: int, matches: int, policies: list[PolicyEntry], server: ServerEntry | None
+) -> Header:
+    """Of a replay that begins now."""
+    return Header(
+        game=game.name,
+        rules=dict(game.describe()),
+        actions=list(game.actions),
+        events=list(game.events),
+        teams=game.team_of.tolist(),
+        width=game.width,
+        height=game.height,
+        seed=seed,
+        matches=matches,
+        policies=policies,
+        server=server,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def write_local_replay(
+    directory: Path, *, matches: int = 20, seed: int = 1, parallel: int = 16, part_matches: int = PART_MATCHES
+) -> None:
+    """Random against scripted in the arena, sides swapped from match to match."""
+    game = Arena()
+    policies: list[Policy] = [
+        RandomPolicy(seed=seed, agents=len(game.team_of), ticks=game.most_ticks, actions=len(game.actions)),
+        ScriptedPolicy(script),
+    ]
+    header = replay_header(
+        game, seed=seed, matches=matches, policies=[each.entry for each in policies], server=None
+    )
+    with ReplayWriter(directory, header, part_matches=part_matches) as writer:
+        asyncio.run(Play(game, policies, seed=seed, parallel=parallel).play(fixtures(matches), writer.add))
