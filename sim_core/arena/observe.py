@@ -8,7 +8,7 @@ import numpy as np
 from sim_core.arena.rules import AGENTS, TEAM_SIZE, VIEW_RADIUS, Rules
 from sim_core.arena.state import ArenaState
 from sim_core.arena.step import TEAM_OF
-from sim_core.arrays import BoolArray, FloatArray, IntArray
+from sim_core.arrays import BoolArray, FloatArray, IntArray, TinyArray
 
 PLANES = ("blocked", "ally", "enemy", "health pack", "energy pack")
 """Of the view around the agent; allies and enemies by their share of health."""
@@ -28,51 +28,46 @@ OBSERVATION_SIZE = len(PLANES) * SIDE * SIDE + len(SELF)
 _COMPANY = 3
 """Cells around an enemy in which allies count as near it."""
 _FAR = np.iinfo(np.int32).max // 2
+_PACK_PLANE = np.array([3, 3, 4, 4])
 _MIRRORED = TEAM_OF == 1
 _SAME_TEAM: BoolArray = TEAM_OF[:, None] == TEAM_OF[None, :]
 _OTHERS: BoolArray = ~np.eye(AGENTS, dtype=np.bool_)
 
 
 def observe_matches(rules: Rules, state: ArenaState) -> FloatArray:
-    """[matches, agents, OBSERVATION_SIZE]: the view plane by plane, each row by row, then the agent itself.
-    An agent that is out sees zeros."""
-    count = len(state.tick)
-    view = _views(rules, state).reshape(count, AGENTS, -1)
-    seen = np.concatenate([view, _selves(rules, state)], axis=2) * state.alive[:, :, None]
-    return (seen / np.float32(64)).astype(np.float32)
+    """[matches, agents, OBSERVATION_SIZE]: the view row by row and cell by cell, each cell with its PLANES,
+    then SELF. An agent that is out sees zeros."""
+    view = _views(rules, state).reshape(len(state.tick), AGENTS, -1)
+    seen = np.concatenate([view, _selves(rules, state)], axis=2)
+    return np.asarray(seen * (state.alive / np.float32(64))[:, :, None], np.float32)
 
 
-def _views(rules: Rules, state: ArenaState) -> IntArray:
-    """In 64ths, [matches, agents, planes, SIDE, SIDE]."""
+def _views(rules: Rules, state: ArenaState) -> TinyArray:
+    """In 64ths, [matches, agents, cells of the view, planes]."""
     count, margin = len(state.tick), VIEW_RADIUS
-    shape = (count, rules.height + 2 * margin, rules.width + 2 * margin)
-    inside = (slice(None), slice(margin, -margin), slice(margin, -margin))
+    width, height = rules.width + 2 * margin, rules.height + 2 * margin
+    # Last of the axes: blocked, team 0, team 1, health packs, energy packs.
+    board = np.zeros((count, height, width, len(PLANES)), np.int8)
+    board[..., 0] = 64
+    board[:, margin:-margin, margin:-margin, 0] = state.obstacles * np.int8(64)
     rows = np.arange(count)[:, None]
-    blocked = np.full(shape, 64, np.int32)
-    blocked[inside] = state.obstacles * np.int32(64)
-    packs = np.zeros((2, *shape), np.int32)
-    there = (state.pack_wait == 0) * np.int32(64)
-    for kind, which in enumerate((slice(0, 2), slice(2, 4))):
-        packs[kind][rows, state.pack_y[:, which] + margin, state.pack_x[:, which] + margin] = there[:, which]
-    teams = np.zeros((2, *shape), np.int32)
+    there = (state.pack_wait == 0) * 64
+    board[rows, state.pack_y + margin, state.pack_x + margin, _PACK_PLANE] = there
     health = state.health * 64 // rules.health
-    for team in (0, 1):
-        # Added, not put: one who is out may lie where another stands.
-        own = team == TEAM_OF
-        np.add.at(teams[team], (rows, state.y[:, own] + margin, state.x[:, own] + margin), health[:, own])
+    # Added, not put: one who is out may lie where another stands.
+    np.add.at(board, (rows, state.y + margin, state.x + margin, 1 + TEAM_OF), health.astype(np.int8))
 
     ahead = np.where(_MIRRORED, -1, 1)[:, None, None]
-    offsets = np.arange(-margin, margin + 1)
-    at_y = state.y[:, :, None, None] + margin + offsets[None, None, :, None]
-    at_x = state.x[:, :, None, None] + margin + ahead * offsets[None, None, None, :]
-    match = np.arange(count)[:, None, None, None]
-    ally = np.where(_MIRRORED[:, None, None], teams[1][match, at_y, at_x], teams[0][match, at_y, at_x])
-    enemy = np.where(_MIRRORED[:, None, None], teams[0][match, at_y, at_x], teams[1][match, at_y, at_x])
-    planes = [blocked[match, at_y, at_x], ally, enemy, *(pack[match, at_y, at_x] for pack in packs)]
-    return np.stack(planes, axis=2).astype(np.int32)
+    offsets = np.arange(SIDE)
+    y = state.y[:, :, None, None] + offsets[None, None, :, None]
+    x = state.x[:, :, None, None] + margin + ahead * (offsets - margin)[None, None, None, :]
+    places = ((rows[:, :, None, None] * height + y) * width + x).reshape(count, AGENTS, -1)
+    view: TinyArray = board.reshape(-1, len(PLANES))[places]
+    view[:, _MIRRORED, :, 1:3] = view[:, _MIRRORED, :, 2:0:-1]
+    return view
 
 
-def _selves(rules: Rules, state: ArenaState) -> IntArray:
+def _selves(rules: Rules, state: ArenaState) -> TinyArray:
     """In 64ths, [matches, agents, len(SELF)]."""
     ahead = np.where(_MIRRORED, -1, 1).astype(np.int32)
     alive = state.alive
@@ -116,7 +111,7 @@ def _selves(rules: Rules, state: ArenaState) -> IntArray:
         (enemy_dy > 0) * 64,
         company * (64 // TEAM_SIZE),
     ]
-    return np.clip(np.stack(values, axis=2), -64, 64).astype(np.int32)
+    return np.asarray(np.clip(np.stack(values, axis=2), -64, 64), np.int8)
 
 
 def _company(state: ArenaState, distance: IntArray, enemy: IntArray) -> IntArray:

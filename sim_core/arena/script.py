@@ -60,8 +60,8 @@ def _towards(seen: FloatArray, own: dict[str, FloatArray], goal: str) -> IntArra
 
 def _free(seen: FloatArray) -> BoolArray:
     """[rows, actions]: whether a move leads to a cell that is free now."""
-    view = seen[:, :_VIEW].reshape(-1, len(PLANES), SIDE, SIDE)
-    taken = view[:, :3].max(axis=1) > 0
+    view = seen[:, :_VIEW].reshape(-1, SIDE, SIDE, len(PLANES))
+    taken = np.asarray((view[..., :3] > 0).any(axis=3), np.bool_)
     centre = VIEW_RADIUS
     free = np.ones((len(seen), len(Action)), np.bool_)
     places: tuple[tuple[Action, Callable[[BoolArray], BoolArray]], ...] = (

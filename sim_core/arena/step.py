@@ -129,7 +129,7 @@ def _move(rules: Rules, state: ArenaState, done: IntArray) -> tuple[IntArray, In
 def _distances(x: IntArray, y: IntArray) -> IntArray:
     """Between any two agents, as a king moves, [matches, agents, agents]."""
     dx, dy = abs(x[:, :, None] - x[:, None, :]), abs(y[:, :, None] - y[:, None, :])
-    return np.maximum(dx, dy).astype(np.int32)
+    return np.asarray(np.maximum(dx, dy), np.int32)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,38 +1,15 @@
 """A replay of local policies, without a server: for tests of what reads replays."""
 
 import asyncio
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from sim_core.arena.game import Arena
 from sim_core.arena.script import script
-from sim_core.game import Game
+from sim_core.matches.header import replay_header
 from sim_core.matches.play import Play, fixtures
 from sim_core.policies.local import RandomPolicy, ScriptedPolicy
 from sim_core.policies.policy import Policy
-from sim_core.replays.documents import Header, PolicyEntry, ServerEntry
 from sim_core.replays.writer import PART_MATCHES, ReplayWriter
-
-
-def replay_header(
-    game: Game[Any], *, seed: int, matches: int, policies: list[PolicyEntry], server: ServerEntry | None
-) -> Header:
-    """Of a replay that begins now."""
-    return Header(
-        game=game.name,
-        rules=dict(game.describe()),
-        actions=list(game.actions),
-        events=list(game.events),
-        teams=game.team_of.tolist(),
-        width=game.width,
-        height=game.height,
-        seed=seed,
-        matches=matches,
-        policies=policies,
-        server=server,
-        started=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
 
 
 def write_local_replay(

@@ -112,12 +112,16 @@ class Play(Generic[StateT]):
             observations=game.observe(state).reshape(len(policy_of), -1),
         )
         rows = [np.flatnonzero(deciding & (policy_of == place)) for place in range(len(self._policies))]
-        async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(policy.decide(everyone.take(mine)))
-                for policy, mine in zip(self._policies, rows, strict=True)
-                if len(mine)
-            ]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(policy.decide(everyone.take(mine)))
+                    for policy, mine in zip(self._policies, rows, strict=True)
+                    if len(mine)
+                ]
+        except ExceptionGroup as errors:
+            # Of several policies that fail at once, the first says why the matches end.
+            raise errors.exceptions[0] from None
         answer = _silence(len(policy_of))
         for mine, task in zip([mine for mine in rows if len(mine)], tasks, strict=True):
             answer = answer.put(mine, task.result())

@@ -30,7 +30,8 @@ class PolicyEntry:
     version: int | None = None
     """That was asked for; None = the server chose."""
     content: str | None = None
-    """What the server said of the model's content when the matches began; None = it said nothing."""
+    """The fingerprint of the weights, 16 hex digits, in the answer that the model gave before the matches
+    began; None = its answers hold none."""
 
 
 @dataclass(frozen=True, config=_STRICT)
