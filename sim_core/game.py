@@ -18,7 +18,7 @@ UNDECIDED = -2
 class Arrays:
     """A frozen dataclass all of whose fields are arrays with the matches along the first axis."""
 
-    def take(self, rows: AnyArray) -> Self:
+    def take(self, rows: AnyArray | slice) -> Self:
         """The matches at these places, or under this mask."""
         return type(self)(**{name: array[rows] for name, array in self._arrays().items()})
 

@@ -118,7 +118,8 @@ def _move(rules: Rules, state: ArenaState, done: IntArray) -> tuple[IntArray, In
     to_cell = to_y * rules.width + to_x
     cell = state.y * rules.width + state.x
     occupied = ((to_cell[:, :, None] == cell[:, None, :]) & state.alive[:, None, :]).any(axis=2)
-    shared = (to_cell[:, :, None] == to_cell[:, None, :]) & wants[:, None, :]
+    # Who wants to leave the ground wants no cell, though the number would be one of another row's.
+    shared = (to_cell[:, :, None] == to_cell[:, None, :]) & (wants & ~outside)[:, None, :]
     contested = shared.sum(axis=2) > 1
     free = ~(outside | state.obstacles[matches, in_y, in_x] | occupied | contested)
     moved = wants & free

@@ -1,4 +1,4 @@
-"""Trains the arena's policies: the first against the scripted one, the second against the first.
+"""Trains the arena's policies: the first from the scripted one and against it, the second from the first.
 
 Both also meet those who only wait. Otherwise they learn to let the others come, and two of them stand still.
 """
@@ -12,39 +12,43 @@ from sim_core.arena.game import Arena
 from sim_core.arena.script import script
 from sim_core.arrays import FloatArray, IntArray
 from sim_core.training.evolution import Advance, Evolution, Vector, evolve
-from sim_core.training.fitness import GROUNDS, as_opponent, rate
+from sim_core.training.fitness import GROUNDS, Opponent, as_opponent, rate
 from sim_core.training.network import Network, Shape
 
 FIRST: Final = Shape(Arena.observation_size, 0, len(Arena.actions))
 SECOND: Final = Shape(Arena.observation_size, 16, len(Arena.actions))
-FIRST_SEARCH: Final = Evolution(generations=60, spread=0.15, rate=0.05)
-SECOND_SEARCH: Final = Evolution(generations=80, spread=0.1, rate=0.03)
+FIRST_SEARCH: Final = Evolution(generations=30, spread=0.1, rate=0.03)
+SECOND_SEARCH: Final = Evolution(generations=70, spread=0.1, rate=0.03)
 _HIDDEN_SPREAD: Final = 0.2
+_LESSON_MATCHES: Final = 64
+_LESSON_TICKS: Final = 40
+_RIDGE: Final = 10.0
+"""What keeps weights of what is rarely seen small."""
+_CLEAR: Final = 2.0
+"""Score of the action that the script takes, over that of the others."""
 
 
 def train_first(seed: int, advance: Advance, search: Evolution = FIRST_SEARCH) -> Network:
     """A linear policy."""
-    game = Arena()
+    game, rng = Arena(), _rng(seed, 1)
 
     def fitness(candidates: Vector, generation: int) -> Vector:
-        opponent = (script, script, wait)[generation % 3]
-        return rate(game, Network.unpacked(FIRST, candidates), opponent, seed, generation * GROUNDS)
+        networks = Network.unpacked(FIRST, candidates)
+        return rate(game, networks, (script, script, script, wait), seed, generation * GROUNDS)
 
-    rng = np.random.Generator(np.random.Philox(key=np.array([seed, 1], np.uint64)))
-    return Network.unpacked(FIRST, evolve(np.zeros(FIRST.parameters), fitness, search, rng, advance))
+    return Network.unpacked(FIRST, evolve(_imitation(game, seed, rng), fitness, search, rng, advance))
 
 
 def train_second(seed: int, first: Network, advance: Advance, search: Evolution = SECOND_SEARCH) -> Network:
-    """A policy with a hidden layer, which begins as the first one."""
-    game = Arena()
-    # Others now and then, so that it is not only a counter to the first.
-    opponents = (as_opponent(first), as_opponent(first), script, as_opponent(first), as_opponent(first), wait)
+    """A policy with a hidden layer. Besides the first one it meets others, lest it be only its counter."""
+    game, rng = Arena(), _rng(seed, 2)
+    known = as_opponent(first)
+    opponents: tuple[Opponent, ...] = (known, known, known, known, known, script, script, wait)
 
     def fitness(candidates: Vector, generation: int) -> Vector:
-        opponent = opponents[generation % len(opponents)]
-        return rate(game, Network.unpacked(SECOND, candidates), opponent, seed, generation * GROUNDS)
+        networks = Network.unpacked(SECOND, candidates)
+        return rate(game, networks, opponents, seed, generation * GROUNDS)
 
-    rng = np.random.Generator(np.random.Philox(key=np.array([seed, 2], np.uint64)))
     start = np.zeros(SECOND.parameters)
     direct = first.direct.reshape(-1)
     into = slice(len(direct), len(direct) + SECOND.inputs * SECOND.hidden)
@@ -57,3 +61,27 @@ def train_second(seed: int, first: Network, advance: Advance, search: Evolution 
 def wait(observations: FloatArray) -> IntArray:
     """Stands where it is."""
     return np.full(len(observations), Action.WAIT, np.int32)
+
+
+def _imitation(game: Arena, seed: int, rng: np.random.Generator) -> Vector:
+    """The linear policy that is nearest to the script where the script comes to be, by least squares."""
+    state = game.start(seed, np.arange(_LESSON_MATCHES, dtype=np.int32))
+    seen, done = [], []
+    for _ in range(_LESSON_TICKS):
+        observed = game.observe(state)[state.alive]
+        actions = np.zeros(state.x.shape, np.int32)
+        actions[state.alive] = script(observed)
+        seen.append(observed)
+        done.append(actions[state.alive])
+        # Now and then something else, so that it is seen in more than its own company.
+        strays = rng.integers(0, len(Action), actions.shape)
+        actions = np.where(rng.random(actions.shape) < 0.2, strays, actions).astype(np.int32)
+        state, _ = game.step(state, actions)
+    inputs = np.concatenate(seen).astype(np.float64)
+    wanted = np.eye(len(Action))[np.concatenate(done)] * _CLEAR
+    square = inputs.T @ inputs + _RIDGE * np.eye(FIRST.inputs)
+    return np.asarray(np.linalg.solve(square, inputs.T @ wanted).reshape(-1), np.float64)
+
+
+def _rng(seed: int, version: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(key=np.array([seed, version], np.uint64)))

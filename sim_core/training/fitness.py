@@ -1,6 +1,6 @@
 """How good networks are: by playing them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -27,8 +27,9 @@ def as_opponent(network: Network) -> Opponent:
     return lambda observations: choose(network.scores(observations))
 
 
-def rate(game: Game[Any], networks: Network, opponent: Opponent, seed: int, first: int) -> Vector:
-    """The mean result of each network, as team 0, over GROUNDS matches from number `first` on.
+def rate(game: Game[Any], networks: Network, opponents: Sequence[Opponent], seed: int, first: int) -> Vector:
+    """The mean result of each network, as team 0, over GROUNDS matches from number `first` on, of which each
+    opponent plays its share.
 
     The games are symmetric, so the other side would tell the same.
     """
@@ -41,7 +42,10 @@ def rate(game: Game[Any], networks: Network, opponent: Opponent, seed: int, firs
         actions = np.empty(seen.shape[:2], np.int32)
         scores = networks.scores(seen[:, own].reshape(count, -1, size))
         actions[:, own] = choose(scores).reshape(len(seen), -1)
-        actions[:, others] = opponent(seen[:, others].reshape(-1, size)).reshape(len(seen), -1)
+        for turn, opponent in enumerate(opponents):
+            mine = slice(turn, None, len(opponents))
+            faced = seen[mine, others]
+            actions[mine, others] = opponent(faced.reshape(-1, size)).reshape(len(faced), -1)
         state, _ = game.step(state, actions)
         if (game.winner(state) == UNDECIDED).mean() <= _LATE:
             break

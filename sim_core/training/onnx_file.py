@@ -17,13 +17,19 @@ OPSET: Final = 20
 
 def write_policy(network: Network, path: Path, *, doc: str) -> None:
     """Makes the directory; the file is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, encode_policy(network, doc=doc))
+
+
+def encode_policy(network: Network, *, doc: str) -> bytes:
+    """The file's content."""
     opsets = [helper.make_opsetid("", OPSET)]
     model = helper.make_model(policy_graph(network), opset_imports=opsets, ir_version=IR_VERSION)
     model.producer_name = "onnxd"
     model.doc_string = doc
     onnx.checker.check_model(model, full_check=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, model.SerializeToString(deterministic=True))
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
 
 
 def policy_graph(network: Network) -> onnx.GraphProto:

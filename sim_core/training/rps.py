@@ -19,8 +19,8 @@ def train_rps(game: Game[Any], seed: int, advance: Advance, search: Evolution = 
     """A linear policy, against those who answer the latest move and those who repeat it."""
 
     def fitness(candidates: Vector, generation: int) -> Vector:
-        opponent = (rps_script, repeat)[generation % 2]
-        return rate(game, Network.unpacked(SHAPE, candidates), opponent, seed, generation * GROUNDS)
+        networks = Network.unpacked(SHAPE, candidates)
+        return rate(game, networks, (rps_script, repeat), seed, generation * GROUNDS)
 
     rng = np.random.Generator(np.random.Philox(key=np.array([seed, 3], np.uint64)))
     return Network.unpacked(SHAPE, evolve(np.zeros(SHAPE.parameters), fitness, search, rng, advance))
