@@ -23,7 +23,7 @@ _HEAL_ENERGY: Final = 6 / 32
 
 def script(observations: FloatArray) -> IntArray:
     """Strike who is within reach, heal when nobody is, look for packs when weak, else go to the enemy."""
-    seen = observations.reshape(len(observations), -1)
+    seen = observations
     own = {name: seen[:, _VIEW + place] for place, name in enumerate(SELF)}
     fights = own["enemy within reach"] > 0
     choices: list[tuple[BoolArray, IntArray]] = [

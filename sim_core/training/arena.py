@@ -18,7 +18,7 @@ from sim_core.training.network import Network, Shape
 FIRST: Final = Shape(Arena.observation_size, 0, len(Arena.actions))
 SECOND: Final = Shape(Arena.observation_size, 16, len(Arena.actions))
 FIRST_SEARCH: Final = Evolution(generations=30, spread=0.1, rate=0.03)
-SECOND_SEARCH: Final = Evolution(generations=70, spread=0.1, rate=0.03)
+SECOND_SEARCH: Final = Evolution(generations=100, pairs=48, spread=0.15, rate=0.05)
 _HIDDEN_SPREAD: Final = 0.2
 _LESSON_MATCHES: Final = 64
 _LESSON_TICKS: Final = 40
@@ -43,19 +43,22 @@ def train_second(seed: int, first: Network, advance: Advance, search: Evolution 
     """A policy with a hidden layer. Besides the first one it meets others, lest it be only its counter."""
     game, rng = Arena(), _rng(seed, 2)
     known = as_opponent(first)
-    opponents: tuple[Opponent, ...] = (known, known, known, known, known, script, script, wait)
+    opponents: tuple[Opponent, ...] = (known, known, known, known, known, known, script, wait)
+    # What leads into the hidden layer stays as it is drawn: fewer parameters are found sooner.
+    into = rng.standard_normal(SECOND.inputs * SECOND.hidden) * _HIDDEN_SPREAD
+    direct = first.direct.reshape(-1)
+
+    def network(parameters: Vector) -> Network:
+        drawn = np.broadcast_to(into, (*parameters.shape[:-1], len(into)))
+        parts = (parameters[..., : len(direct)], drawn, parameters[..., len(direct) :])
+        return Network.unpacked(SECOND, np.concatenate(parts, axis=-1))
 
     def fitness(candidates: Vector, generation: int) -> Vector:
-        networks = Network.unpacked(SECOND, candidates)
-        return rate(game, networks, opponents, seed, generation * GROUNDS)
+        return rate(game, network(candidates), opponents, seed, generation * GROUNDS)
 
-    start = np.zeros(SECOND.parameters)
-    direct = first.direct.reshape(-1)
-    into = slice(len(direct), len(direct) + SECOND.inputs * SECOND.hidden)
-    start[: len(direct)] = direct
-    # Something into the hidden layer and nothing out of it: so far it changes no score.
-    start[into] = rng.standard_normal(into.stop - into.start) * _HIDDEN_SPREAD
-    return Network.unpacked(SECOND, evolve(start, fitness, search, rng, advance))
+    # Nothing leads out of the hidden layer yet: it begins as the first policy.
+    start = np.concatenate([direct, np.zeros(SECOND.hidden * SECOND.outputs)])
+    return network(evolve(start, fitness, search, rng, advance))
 
 
 def wait(observations: FloatArray) -> IntArray:

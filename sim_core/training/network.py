@@ -60,6 +60,10 @@ class Network:
             rounded[..., second:].reshape(*lead, shape.hidden, shape.outputs),
         )
 
+    def one(self, place: int) -> "Network":
+        """Of many, the one in this place."""
+        return Network(self.direct[place], self.into[place], self.out[place])
+
     def scores(self, observations: FloatArray) -> FloatArray:
         """[..., rows, inputs] to [..., rows, outputs]: what the ONNX file gives, bit for bit."""
         direct = observations @ self.direct

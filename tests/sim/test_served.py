@@ -31,7 +31,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 OLD, NEW, OTHER_GAME = any_network(1), any_network(2), any_network(3, Shape(22, 0, 3))
 MATCHES = 4
-SHORT = Arena(Rules(ticks=10))
+SHORT = Arena(Rules(ticks=7))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -84,11 +84,12 @@ async def test_the_replay_is_the_same_for_any_parallelism_wire_and_grouping(
 ) -> None:
     ways: list[dict[str, object]] = [
         {"parallel": 64},
-        {"parallel": 8, "url": server.http},
-        {"parallel": 1, "asking": Asking(per="team")},
+        {"parallel": 8},
+        {"parallel": 1},
+        {"parallel": 64, "url": server.http, "asking": Asking(per="team")},
     ]
     replays = [
-        await played(server, tmp_path / str(number), fixtures=fixtures(6), **way)
+        await played(server, tmp_path / str(number), fixtures=fixtures(9), **way)
         for number, way in enumerate(ways)
     ]
 
@@ -114,7 +115,7 @@ async def test_a_reload_in_the_middle_of_matches_fails_no_decision_and_shows_in_
             ("reloaded", "scripted"),
             SHORT,
             seed=3,
-            url=server.http,
+            url=f"grpc://{server.grpc}",
             asking=Asking(),
             resources=resources,
         )
@@ -174,7 +175,12 @@ async def test_a_model_that_is_replaced_by_another_games_ends_the_matches_unless
             publish_policy(server.repository, "replaced", 1, OLD)
             await client.repository.load("replaced")
             opened = await open_policies(
-                ("replaced", "random"), SHORT, seed=3, url=server.http, asking=asking, resources=resources
+                ("replaced", "random"),
+                SHORT,
+                seed=3,
+                url=f"grpc://{server.grpc}",
+                asking=asking,
+                resources=resources,
             )
             records: list[MatchRecord] = []
             policies = [Interrupted(opened.policies[0], 4, replaced), opened.policies[1]]
