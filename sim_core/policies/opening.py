@@ -112,4 +112,4 @@ def _tensors(name: str, metadata: ModelMetadata, game: Game[Any]) -> Tensors:
         raise BadPolicy(f"policy {name!r}: has no output of FP32 scores; it has {', '.join(outputs)}")
     weights = outputs.get("weights")
     has_fingerprint = weights is not None and weights.datatype == "INT64"
-    return Tensors(taken.name, scores, "weights" if has_fingerprint else None)
+    return Tensors(taken.name, scores, len(game.actions), "weights" if has_fingerprint else None)

@@ -53,6 +53,8 @@ class Asking:
     """For a decision, the client's retries included."""
     fallback: int = 0
     """The action that is taken where no answer came."""
+    in_flight: int = 512
+    """Requests of a policy that wait for an answer at once, at most; a server's queue has an end too."""
     tolerated: tuple[type[ServerError], ...] = SHED
     """What is answered by the fallback; any other error ends the matches."""
 
@@ -63,6 +65,8 @@ class Tensors:
 
     observation: str
     scores: str
+    actions: int
+    """Scores in a row."""
     weights: str | None = None
     fingerprint: int | None = None
 
@@ -79,12 +83,13 @@ class ServedPolicy:
         tensors: Tensors,
         asking: Asking,
     ) -> None:
-        content = None if tensors.fingerprint is None else f"{tensors.fingerprint:016x}"
+        content = None if tensors.fingerprint is None else f"{tensors.fingerprint % 2**64:016x}"
         self.entry = PolicyEntry(name, "served", model, version, content)
         self._client = client
         self._model = model
         self._tensors = tensors
         self._asking = asking
+        self._room = asyncio.Semaphore(asking.in_flight)
 
     async def decide(self, question: Question) -> Answer:
         """A row that the server shed gets the fallback action.
@@ -122,20 +127,33 @@ class ServedPolicy:
         return [rows[team == each] for each in np.unique(team)]
 
     async def _ask(self, observations: FloatArray) -> tuple[InferResult | ServerError, float]:
-        """What came back, and after how many milliseconds."""
-        began = time.perf_counter()
+        """What came back, and how many milliseconds after it was sent."""
         outputs = [name for name in (self._tensors.scores, self._tensors.weights) if name is not None]
-        try:
-            reply: InferResult | ServerError = await self._client.infer(
-                self._model,
-                {self._tensors.observation: observations},
-                version=self.entry.version,
-                outputs=outputs,
-                deadline=self._asking.deadline_s,
-            )
-        except ServerError as error:
-            reply = error
-        return reply, (time.perf_counter() - began) * 1000
+        async with self._room:
+            began = time.perf_counter()
+            try:
+                reply: InferResult | ServerError = await self._client.infer(
+                    self._model,
+                    {self._tensors.observation: observations},
+                    version=self.entry.version,
+                    outputs=outputs,
+                    deadline=self._asking.deadline_s,
+                )
+            except ServerError as error:
+                reply = error
+            latency_ms = (time.perf_counter() - began) * 1000
+        if isinstance(reply, InferResult) and (odd := self._oddity(reply, len(observations))) is not None:
+            reply = InvalidRequest(f"it does not fit the game any more: {odd}")
+        return reply, latency_ms
+
+    def _oddity(self, reply: InferResult, rows: int) -> str | None:
+        """What an answer has that it had not when the policy was opened: the model may have been replaced."""
+        scores = reply[self._tensors.scores]
+        if scores.shape != (rows, self._tensors.actions):
+            return f"scores of shape {list(scores.shape)}, expected {[rows, self._tensors.actions]}"
+        if self._tensors.weights is not None and (weights := reply[self._tensors.weights]).size != rows:
+            return f"weights of shape {list(weights.shape)}, expected {[rows, 1]}"
+        return None
 
     def _reason(self, error: ServerError) -> Reason:
         if not isinstance(error, self._asking.tolerated):
