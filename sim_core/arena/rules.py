@@ -11,8 +11,7 @@ VIEW_RADIUS = 2
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Energy and health are whole numbers. The maxima are powers of two, so that an observation, which is a
-    share of them, is exact in binary."""
+    """Energy and health are whole numbers."""
 
     width: int = 13
     """Odd: the middle column is its own mirror image."""

@@ -5,6 +5,7 @@ several claim the same, what decides is the slot within the team, which a mirror
 side has an advantage.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,30 +47,22 @@ def step_matches(
     gained = np.where(lives, np.minimum(rested, rules.energy - energy), 0)
     energy = energy + gained
 
-    on_pack = _on_pack(state, x, y, lives)
-    health_taken = np.minimum(
-        on_pack[:, :, :2].any(axis=2) * rules.health_pack, np.maximum(rules.health - health, 0)
-    )
-    energy_taken = np.minimum(on_pack[:, :, 2:].any(axis=2) * rules.energy_pack, rules.energy - energy)
-    taken_packs = on_pack.any(axis=1)
-    waiting = np.maximum(state.pack_wait - running[:, None], 0)
-
-    flags = sum(
-        np.where(condition, int(event), 0)
-        for event, condition in (
-            (Event.MOVED, moved),
-            (Event.BLOCKED, blocked),
-            (Event.EXHAUSTED, exhausted),
-            (Event.HIT, blows.given > 0),
-            (Event.MISSED, (done == Action.ATTACK) & acts & (blows.target == NO_AGENT)),
-            (Event.WAS_HIT, blows.taken > 0),
-            (Event.DEFENDED, (blows.taken > 0) & (done == Action.DEFEND)),
-            (Event.HEALED, healing.given > 0),
-            (Event.TOOK_HEALTH, on_pack[:, :, :2].any(axis=2)),
-            (Event.TOOK_ENERGY, on_pack[:, :, 2:].any(axis=2)),
-            (Event.KILLED, blows.last),
-            (Event.DIED, died),
-        )
+    packs = _take_packs(rules, state, x, y, lives, health, energy)
+    flags = _flags(
+        {
+            Event.MOVED: moved,
+            Event.BLOCKED: blocked,
+            Event.EXHAUSTED: exhausted,
+            Event.HIT: blows.given > 0,
+            Event.MISSED: (done == Action.ATTACK) & acts & (blows.target == NO_AGENT),
+            Event.WAS_HIT: blows.taken > 0,
+            Event.DEFENDED: (blows.taken > 0) & (done == Action.DEFEND),
+            Event.HEALED: healing.given > 0,
+            Event.TOOK_HEALTH: packs.on_health,
+            Event.TOOK_ENERGY: packs.on_energy,
+            Event.KILLED: blows.last,
+            Event.DIED: died,
+        }
     )
     team_damage = blows.given @ _SAME_TEAM.astype(np.int32)
     events = Events(
@@ -78,22 +71,23 @@ def step_matches(
         damage_taken=blows.taken.astype(np.int32),
         healing_given=healing.given.astype(np.int32),
         healing_received=healing.taken.astype(np.int32),
-        pack_health=health_taken.astype(np.int32),
+        pack_health=packs.health,
         energy_spent=spent.astype(np.int32),
-        energy_gained=(gained + energy_taken).astype(np.int32),
-        flags=np.asarray(flags, np.int32),
+        energy_gained=(gained + packs.energy).astype(np.int32),
+        flags=flags,
         reward=np.where(acts, team_damage - (blows.taken @ _SAME_TEAM.astype(np.int32)), 0).astype(np.int32),
     )
+    waiting = np.maximum(state.pack_wait - running[:, None], 0)
     after = ArenaState(
         tick=(state.tick + running).astype(np.int32),
         x=x,
         y=y,
-        health=(health + health_taken).astype(np.int32),
-        energy=(energy + energy_taken).astype(np.int32),
+        health=(health + packs.health).astype(np.int32),
+        energy=(energy + packs.energy).astype(np.int32),
         obstacles=state.obstacles,
         pack_x=state.pack_x,
         pack_y=state.pack_y,
-        pack_wait=np.where(taken_packs, rules.pack_ticks, waiting).astype(np.int32),
+        pack_wait=np.where(packs.gone, rules.pack_ticks, waiting).astype(np.int32),
     )
     return after, events
 
@@ -177,8 +171,40 @@ def _exchange(target: IntArray, amount: IntArray, room: IntArray) -> _Exchange:
     return _Exchange(target, credited.sum(axis=2), credited.sum(axis=1), last.any(axis=2))
 
 
-def _on_pack(state: ArenaState, x: IntArray, y: IntArray, lives: BoolArray) -> BoolArray:
-    """Who stands on which pack that is there, [matches, agents, packs]."""
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """What agents found, [matches, agents] each."""
+
+    on_health: BoolArray
+    on_energy: BoolArray
+    health: IntArray
+    energy: IntArray
+    gone: BoolArray
+    """[matches, packs]: which packs were taken."""
+
+
+def _take_packs(
+    rules: Rules,
+    state: ArenaState,
+    x: IntArray,
+    y: IntArray,
+    lives: BoolArray,
+    health: IntArray,
+    energy: IntArray,
+) -> _Taken:
+    """Whoever stands on a pack that is there takes it, also one that has no room for it."""
     same = (x[:, :, None] == state.pack_x[:, None, :]) & (y[:, :, None] == state.pack_y[:, None, :])
-    here: BoolArray = same & (state.pack_wait == 0)[:, None, :] & lives[:, :, None]
-    return here
+    taken = same & (state.pack_wait == 0)[:, None, :] & lives[:, :, None]
+    on_health, on_energy = taken[:, :, :2].any(axis=2), taken[:, :, 2:].any(axis=2)
+    return _Taken(
+        on_health,
+        on_energy,
+        np.minimum(on_health * rules.health_pack, rules.health - health).astype(np.int32),
+        np.minimum(on_energy * rules.energy_pack, rules.energy - energy).astype(np.int32),
+        taken.any(axis=1),
+    )
+
+
+def _flags(conditions: Mapping[Event, BoolArray]) -> IntArray:
+    flags = [np.where(condition, int(event), 0) for event, condition in conditions.items()]
+    return np.asarray(sum(flags), np.int32)

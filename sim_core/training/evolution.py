@@ -16,6 +16,8 @@ class Evolution:
     """How to search."""
 
     generations: int
+    matches: int = 8
+    """Of each candidate in a generation; all candidates of a generation play the same ones."""
     pairs: int = 32
     """Of opposite changes in a generation."""
     spread: float = 0.1
@@ -24,6 +26,11 @@ class Evolution:
     """Of Adam."""
     decay: float = 0.001
     """Share that the parameters lose in each generation, so that they stay small."""
+
+
+def played(search: Evolution, generation: int) -> range:
+    """The numbers of a generation's matches: no two generations share any."""
+    return range(generation * search.matches, (generation + 1) * search.matches)
 
 
 def evolve(

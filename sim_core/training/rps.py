@@ -7,8 +7,8 @@ import numpy as np
 from sim_core.arrays import FloatArray, IntArray
 from sim_core.game import Game
 from sim_core.legacy_rps.game import MOVES, REMEMBERED, RockPaperScissors, rps_script
-from sim_core.training.evolution import Advance, Evolution, Vector, evolve
-from sim_core.training.fitness import GROUNDS, rate
+from sim_core.training.evolution import Advance, Evolution, Vector, evolve, played
+from sim_core.training.fitness import rate
 from sim_core.training.network import Network, Shape
 
 SHAPE: Final = Shape(RockPaperScissors.observation_size, 0, MOVES)
@@ -20,7 +20,7 @@ def train_rps(game: Game[Any], seed: int, advance: Advance, search: Evolution = 
 
     def fitness(candidates: Vector, generation: int) -> Vector:
         networks = Network.unpacked(SHAPE, candidates)
-        return rate(game, networks, (rps_script, repeat), seed, generation * GROUNDS)
+        return rate(game, networks, (rps_script, repeat), seed=seed, matches=played(search, generation))
 
     rng = np.random.Generator(np.random.Philox(key=np.array([seed, 3], np.uint64)))
     return Network.unpacked(SHAPE, evolve(np.zeros(SHAPE.parameters), fitness, search, rng, advance))

@@ -23,7 +23,7 @@ from sim_core.policies.served import ANYTHING, Asking
 from sim_core.replays.reader import Replay, open_replay
 from sim_core.replays.schema import Reason
 from sim_core.replays.writer import MatchRecord
-from sim_core.training.network import Shape
+from sim_core.training.network import Network, Shape
 from tests.sim.policies import any_network, publish_policy
 from tests.support.server import RunningServer, running_server
 
@@ -31,6 +31,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 OLD, NEW, OTHER_GAME = any_network(1), any_network(2), any_network(3, Shape(22, 0, 3))
 MATCHES = 4
+OTHER_SCORES = any_network(4, Shape(152, 0, 5))
 SHORT = Arena(Rules(ticks=7))
 
 
@@ -161,14 +162,22 @@ async def test_what_the_server_does_not_answer_in_time_is_a_fallback_with_its_re
     assert rows.select(pl.col("action", "fallback", "version").unique()).row(0) == (6, 1, 0)
 
 
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        (OTHER_GAME, "policy replaced: input 'observation'"),
+        (OTHER_SCORES, "does not fit the game any more: scores"),
+    ],
+    ids=["other observations", "other actions"],
+)
 async def test_a_model_that_is_replaced_by_another_games_ends_the_matches_unless_that_is_tolerated(
-    server: RunningServer,
+    server: RunningServer, other: Network, says: str
 ) -> None:
     async with AsyncExitStack() as resources:
         client = await resources.enter_async_context(AsyncClient(server.http))
 
         async def replaced(question: Question) -> None:
-            publish_policy(server.repository, "replaced", 1, OTHER_GAME)
+            publish_policy(server.repository, "replaced", 1, other)
             await client.repository.load("replaced")
 
         async def play(asking: Asking) -> list[MatchRecord]:
@@ -187,7 +196,7 @@ async def test_a_model_that_is_replaced_by_another_games_ends_the_matches_unless
             await Play(SHORT, policies, seed=3, parallel=1).play(fixtures(1), records.append)
             return records
 
-        with pytest.raises(BadPolicy, match="policy replaced: "):
+        with pytest.raises(BadPolicy, match=says):
             await play(Asking())
         (record,) = await play(Asking(tolerated=ANYTHING))
 

@@ -18,7 +18,7 @@ from sim_core.training.rps import train_rps
 from tests.sim.policies import NetworkPolicy, any_network, shipped_network
 
 SHORT = Evolution(generations=2, pairs=2)
-MATCHES = 500
+MATCHES = 250
 
 
 def unheard(generation: int, rating: float) -> None:
@@ -65,7 +65,7 @@ def test_rock_paper_scissors_is_learned() -> None:
 def test_a_network_draws_against_itself() -> None:
     network = any_network(4)
     many = Network(*(each[None] for each in (network.direct, network.into, network.out)))
-    assert rate(Arena(), many, (as_opponent(network),), seed=1, first=0).tolist() == [0.0]
+    assert rate(Arena(), many, (as_opponent(network),), seed=1, matches=range(4)).tolist() == [0.0]
 
 
 async def wins(game: Arena, first: Policy, second: Policy) -> float:
