@@ -6,7 +6,7 @@ SOURCES := server clients protos sim_core tests scripts benchmarks
 
 .DEFAULT_GOAL := help
 .PHONY: help install serve check test fmt lint types imports generated docker-lint bench protos schema settings \
-        models lock clean
+        models sim-models lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -64,6 +64,9 @@ models: install  ## train the shipped models again
 	$(BIN)/python -m scripts.models.train_digits
 	$(BIN)/python -m scripts.models.train_language
 
+sim-models: install  ## train the policies of the simulation again (minutes)
+	$(BIN)/python -m sim_core.training model_repository
+
 bench: install  ## print the benchmark table
 	$(BIN)/python -m benchmarks.wires $(BENCH)
 
@@ -71,7 +74,7 @@ LOCK := uv pip compile --universal --generate-hashes --no-annotate --no-header -
     --no-emit-package onnxd --no-emit-package onnxd-client --no-emit-package onnxd-protos
 
 lock:  ## write the lock files again (needs uv; installing does not)
-	$(LOCK) --group dev --extra cpu --extra otel --extra images pyproject.toml -o requirements/dev.txt
+	$(LOCK) --group dev --extra cpu --extra otel --extra images --extra sim pyproject.toml -o requirements/dev.txt
 	$(LOCK) --extra cpu --extra otel --extra images -c requirements/dev.txt pyproject.toml -o requirements/serve-cpu.txt
 	$(LOCK) --extra gpu --extra otel --extra images -c requirements/dev.txt pyproject.toml -o requirements/serve-gpu.txt
 	echo hatchling | $(LOCK) -c requirements/dev.txt - -o requirements/build.txt

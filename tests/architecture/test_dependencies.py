@@ -98,6 +98,7 @@ def distributions(path: Path) -> Iterator[str]:
     ("path", "folder"),
     [
         ("pyproject.toml", "server/onnxd"),
+        ("pyproject.toml", "sim_core"),
         ("clients/pyproject.toml", "clients/onnxd_client"),
         ("protos/pyproject.toml", "protos/onnxd_protos"),
     ],

@@ -10,6 +10,9 @@ import yaml
 
 from scripts.models import train_digits, train_language
 from scripts.models.onnx_file import REPOSITORY, open_session
+from sim_core.arena.game import Arena
+from sim_core.legacy_rps.game import RockPaperScissors
+from tests.sim.policies import shipped_network
 
 MODELS = sorted(path.parent.parent.name for path in REPOSITORY.glob("*/1/model.onnx"))
 FILES = sorted(REPOSITORY.glob("*/*/model.onnx"))
@@ -39,9 +42,24 @@ def held_out() -> train_language.Sentences:
     return train_language.read_sentences("held_out")
 
 
-def test_the_repository_holds_two_models_and_three_files() -> None:
-    assert MODELS == ["digits", "language"]
-    assert [digits(1), digits(2), LANGUAGE] == FILES
+POLICIES = {
+    ("arena_policy", 1): (152, 8),
+    ("arena_policy", 2): (152, 8),
+    ("rps_policy", 1): (22, 3),
+}
+"""What they take and give, by model and version."""
+
+
+def policy(model: str, version: int) -> Path:
+    return REPOSITORY / model / str(version) / "model.onnx"
+
+
+def test_the_repository_holds_four_models_and_six_files() -> None:
+    assert MODELS == ["arena_policy", "digits", "language", "rps_policy"]
+    assert [
+        policy("arena_policy", 1), policy("arena_policy", 2),
+        digits(1), digits(2), LANGUAGE, policy("rps_policy", 1),
+    ] == FILES  # fmt: skip
 
 
 def test_the_whole_repository_is_under_a_megabyte() -> None:
@@ -62,6 +80,30 @@ def test_language_takes_a_text_and_gives_scores_and_a_label() -> None:
         "scores": ("tensor(float)", ["batch", 7]),
         "label": ("tensor(string)", ["batch", 1]),
     }
+
+
+@pytest.mark.parametrize(("model", "version"), POLICIES, ids=str)
+def test_policies_take_observations_and_give_scores_and_their_fingerprint(model: str, version: int) -> None:
+    inputs, outputs = POLICIES[model, version]
+    path = policy(model, version)
+    assert interface(path) == {
+        "observation": ("tensor(float)", ["batch", inputs]),
+        "scores": ("tensor(float)", ["batch", outputs]),
+        "weights": ("tensor(int64)", ["batch", 1]),
+    }
+    rows = np.zeros((3, inputs), np.float32)
+    _, weights = open_session(path).run(["scores", "weights"], {"observation": rows})
+    assert weights.tolist() == [[shipped_network(model, version).fingerprint()]] * 3
+
+
+@pytest.mark.parametrize(
+    ("model", "names"),
+    [("arena_policy", Arena.actions), ("rps_policy", RockPaperScissors.actions)],
+    ids=["arena_policy", "rps_policy"],
+)
+def test_the_labels_of_policies_are_the_actions_of_their_games(model: str, names: tuple[str, ...]) -> None:
+    labels = (REPOSITORY / model / "labels.txt").read_text(encoding="utf-8").splitlines()
+    assert tuple(labels) == names
 
 
 def test_both_versions_of_digits_know_nine_held_out_images_of_ten_and_the_second_more(
@@ -159,3 +201,4 @@ def test_the_readme_names_every_version_and_the_command_that_makes_it() -> None:
         assert f"`{path.parts[-3]}/{path.parts[-2]}`" in readme
     assert "python -m scripts.models.train_digits" in readme
     assert "python -m scripts.models.train_language" in readme
+    assert "python -m sim_core.training model_repository" in readme
