@@ -8,6 +8,8 @@ Nothing below knows the settings as a whole; each part is given its own.
 
 import asyncio
 import platform
+import socket
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -15,6 +17,7 @@ from typing import Final
 
 import structlog
 
+from onnxd.fleet import Alone, Fleet
 from onnxd.grpc_frontend.control import ControlCalls
 from onnxd.grpc_frontend.infer import InferCalls
 from onnxd.grpc_frontend.neural import NeuralCalls
@@ -24,6 +27,7 @@ from onnxd.http_frontend.metrics import MetricsListener
 from onnxd.http_frontend.server import HttpFrontend
 from onnxd.inference import InferenceService
 from onnxd.repository.catalog import Catalog
+from onnxd.repository.control_plane import ControlPlane
 from onnxd.repository.lifecycle import Lifecycle
 from onnxd.repository.loader import Loader
 from onnxd.repository.memory_ledger import MemoryLedger
@@ -47,6 +51,7 @@ from onnxd.telemetry.observation import Observation
 from onnxd.telemetry.refusals import Refusals
 from onnxd.telemetry.run_time_settings import RunTimeSettings
 from onnxd.telemetry.setup import open_tracing
+from onnxd.telemetry.tracing import Tracing
 
 SERVER_NAME: Final = "onnxd"
 
@@ -54,17 +59,57 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
-    """The open parts, for whoever runs the server: the command, and tests."""
+class Fronts:
+    """The parts that face the clients."""
 
     http: HttpFrontend
     grpc: GrpcFrontend
     inference: InferenceService
+    metrics: MetricsListener | None
+    """None = metrics are switched off."""
+    seen: Metrics
+    """What this process has done and uses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server(Fronts):
+    """The open parts, for whoever runs the server: the command, and tests."""
+
     lifecycle: Lifecycle
     threads: ThreadBudget
     memory: MemoryLedger
-    metrics: MetricsListener | None
-    """None = metrics are switched off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """Bound already, for listeners that share their ports with others; None = each binds its own."""
+
+    http: socket.socket | None = None
+    grpc: socket.socket | None = None
+    metrics: socket.socket | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What is behind the front ends of one process."""
+
+    catalog: Catalog
+    plane: ControlPlane
+    trials: TrialRoom
+    memory: MemoryLedger
+    loads: Callable[[], dict[str, int]]
+    """Loads so far, by result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """The place of a process in a server of several."""
+
+    sockets: Sockets
+    fleet: Callable[[SharedMemory, RunTimeSettings], Fleet]
+    """Called before anything listens."""
+    gather: Callable[[], Awaitable[Observation]]
+    """What all have seen and use."""
 
 
 async def open_server(
@@ -77,9 +122,7 @@ async def open_server(
     Raises StateDirectoryUnusable, PortTaken, TracingUnavailable, SharedMemoryUnavailable, AuthUnusable,
     KeyFileUnusable, AuditUnusable, TlsUnusable, TokenKeysUnusable: for the operator, each with its mend.
     """
-    release = version("onnxd")
-    resources.enter_context(open_audit(settings.audit))
-    tracing = await resources.enter_async_context(open_tracing(settings.tracing, release))
+    tracing = await open_telemetry(settings, resources)
     state_dir = settings.state_dir or default_state_dir()
     store = resources.enter_context(SnapshotStore(state_dir))
     trials = await resources.enter_async_context(TrialRoom(settings.trial))
@@ -87,27 +130,57 @@ async def open_server(
     catalog = Catalog()
     threads = ThreadBudget(settings.threads.budget or cpu_budget(), settings.threads.sharing)
     memory = MemoryLedger(settings.memory.budget_bytes())
-    lifecycle = await resources.enter_async_context(
-        Lifecycle(
-            catalog,
-            Loader(
-                store,
-                trials,
-                processes,
-                threads=threads,
-                memory=memory,
-                batching=settings.batching,
-                verdicts=VerdictFiles(state_dir),
-            ),
-            settings.model_repository,
-            control=settings.model_control,
-            control_by_api=settings.model_control_api,
-            overrides=settings.model_overrides,
-            most_brought=settings.max_brought_models,
-            watch=settings.watch,
-            load_at_start=settings.load_model,
-        )
+    loader = Loader(
+        store,
+        trials,
+        processes,
+        threads=threads,
+        memory=memory,
+        batching=settings.batching,
+        verdicts=VerdictFiles(state_dir),
     )
+    lifecycle = await resources.enter_async_context(lifecycle_of(settings, catalog, loader))
+    control = Control(catalog, lifecycle, trials, memory, lifecycle.loads.copy)
+    fronts = await open_fronts(settings, resources, control, tracing, log)
+    return Server(
+        fronts.http, fronts.grpc, fronts.inference, fronts.metrics, fronts.seen, lifecycle, threads, memory
+    )
+
+
+async def open_telemetry(settings: ServerSettings, resources: AsyncExitStack) -> Tracing:
+    """The audit log and the traces, which are closed last. Raises AuditUnusable, TracingUnavailable."""
+    resources.enter_context(open_audit(settings.audit))
+    return await resources.enter_async_context(open_tracing(settings.tracing, version("onnxd")))
+
+
+def lifecycle_of(settings: ServerSettings, catalog: Catalog, loader: Loader) -> Lifecycle:
+    """Of the repository that the settings name."""
+    return Lifecycle(
+        catalog,
+        loader,
+        settings.model_repository,
+        control=settings.model_control,
+        control_by_api=settings.model_control_api,
+        overrides=settings.model_overrides,
+        most_brought=settings.max_brought_models,
+        watch=settings.watch,
+        load_at_start=settings.load_model,
+    )
+
+
+async def open_fronts(
+    settings: ServerSettings,
+    resources: AsyncExitStack,
+    control: Control,
+    tracing: Tracing,
+    log: LogSettings | None,
+    seat: Seat | None = None,
+) -> Fronts:
+    """All that faces the clients, and the data plane that it asks. `seat` None: there is this process alone.
+
+    Raises PortTaken, SharedMemoryUnavailable, AuthUnusable, KeyFileUnusable, TlsUnusable, TokenKeysUnusable.
+    """
+    release = version("onnxd")
     run_time = RunTimeSettings(
         tracing.settings, log or log_settings(settings.log), by_api=settings.settings_api
     )
@@ -119,20 +192,23 @@ async def open_server(
     tls = certificates.context if certificates else None
     gate = await resources.enter_async_context(open_gate(settings.auth, settings.jwt, settings.rate))
     inference = InferenceService(
-        catalog, settings.inference, shared_memory, strict_readiness=settings.strict_readiness
+        control.catalog, settings.inference, shared_memory, strict_readiness=settings.strict_readiness
     )
-    metrics = Metrics(lambda: observe(release, inference, lifecycle, memory, refusals))
+    fleet = seat.fleet(shared_memory, run_time) if seat else Alone(shared_memory, run_time)
+    sockets = seat.sockets if seat else Sockets()
+    metrics = Metrics(lambda: observe(release, inference, control, refusals), seat.gather if seat else None)
     grpc = await resources.enter_async_context(
         GrpcFrontend(
             settings.grpc,
             settings.host,
             infer=InferCalls(inference, tracing, settings.limits),
-            control=ControlCalls(inference, lifecycle, settings.limits, SERVER_NAME, release),
+            control=ControlCalls(inference, control.plane, settings.limits, SERVER_NAME, release, fleet),
             neural=NeuralCalls(inference, settings.simple.model),
-            settings=SettingCalls(inference, run_time),
+            settings=SettingCalls(inference, run_time, fleet),
             refusals=refusals,
             gate=gate,
             certificates=certificates,
+            sock=sockets.grpc,
         )
     )
     http = await resources.enter_async_context(
@@ -140,9 +216,10 @@ async def open_server(
             settings.http,
             settings.host,
             inference=inference,
-            lifecycle=lifecycle,
+            lifecycle=control.plane,
             tracing=tracing,
             run_time=run_time,
+            fleet=fleet,
             limits=settings.limits,
             simple_model=settings.simple.model,
             server_name=SERVER_NAME,
@@ -151,22 +228,24 @@ async def open_server(
             gate=gate,
             tls=tls,
             metrics=metrics if settings.metrics.enabled else None,
-            placements=PlacementReports(trials),
+            placements=PlacementReports(control.trials),
+            sock=sockets.http,
         )
     )
     scrapes: MetricsListener | None = None
     if settings.metrics.enabled:
         scrapes = await resources.enter_async_context(
-            MetricsListener(metrics, settings.metrics, settings.http, settings.host, gate, tls)
+            MetricsListener(
+                metrics, settings.metrics, settings.http, settings.host, gate, tls, sockets.metrics
+            )
         )
-    return Server(http, grpc, inference, lifecycle, threads, memory, scrapes)
+    return Fronts(http, grpc, inference, scrapes, metrics)
 
 
 def observe(
     release: str,
     inference: InferenceService,
-    lifecycle: Lifecycle,
-    memory: MemoryLedger,
+    control: Control,
     refusals: Refusals,
 ) -> Observation:
     """What the parts of the server have seen, for the metrics."""
@@ -179,13 +258,13 @@ def observe(
         versions=inference.observe(),
         in_flight=inference.in_flight,
         refused=refusals.snapshot(),
-        loads=lifecycle.loads.copy(),
+        loads=control.loads(),
         payload_bytes=inference.payloads.held_bytes,
-        memory_returned=memory.returned_bytes,
+        memory_returned=control.memory.returned_bytes,
     )
 
 
-async def drain(settings: ServerSettings, server: Server) -> None:
+async def drain(settings: ServerSettings, server: Fronts) -> None:
     """Not ready at once; then linger, so that balancers notice; then refuse, and let what runs finish."""
     _log.info("draining", in_flight=server.inference.in_flight)
     server.inference.begin_drain()

@@ -1,6 +1,7 @@
 """The gRPC listener: services, reflection, health, and how they start and stop."""
 
 from collections.abc import Callable
+from socket import socket
 from types import TracebackType
 from typing import Any, Final
 
@@ -48,8 +49,11 @@ class GrpcFrontend:
         refusals: Refusals,
         gate: Gate,
         certificates: Certificates | None = None,
+        sock: socket | None = None,
     ) -> None:
-        """`certificates` None: the port speaks without TLS."""
+        """`certificates` None: the port speaks without TLS. `sock`: bound already, with SO_REUSEPORT, so that
+        other workers listen on its port too; None = the port is for nobody else."""
+        self._sock = sock
         self._certificates = certificates
         self._config = config
         self._host = host
@@ -69,7 +73,9 @@ class GrpcFrontend:
 
     async def __aenter__(self) -> "GrpcFrontend":
         """Raises PortTaken."""
-        server = grpc.aio.server(options=_options(self._config))
+        # grpcio cannot adopt a socket: it binds the port of this one once more.
+        port = self._config.port if self._sock is None else self._sock.getsockname()[1]
+        server = grpc.aio.server(options=_options(self._config, shared=self._sock is not None))
         services = [GRPC_INFERENCE_SERVICE, NEURAL_SERVICE, HEALTH_SERVICE]
         server.add_generic_rpc_handlers(
             [
@@ -82,10 +88,10 @@ class GrpcFrontend:
         address = f"[{self._host}]" if ":" in self._host else self._host
         try:
             if self._certificates is None:
-                self.port = server.add_insecure_port(f"{address}:{self._config.port}")
+                self.port = server.add_insecure_port(f"{address}:{port}")
             else:
                 secure = credentials(self._certificates)
-                self.port = server.add_secure_port(f"{address}:{self._config.port}", secure)
+                self.port = server.add_secure_port(f"{address}:{port}", secure)
         except RuntimeError as error:
             raise PortTaken(
                 f"cannot listen for gRPC on {address}:{self._config.port}: it is in use, or not ours; "
@@ -136,7 +142,7 @@ class GrpcFrontend:
             "RepositoryModelUnload": control.unload,
             "TraceSetting": self._settings.trace,
             "LogSettings": self._settings.log,
-            **SharedMemoryCalls(control.inference.shared_memory).by_name(),
+            **SharedMemoryCalls(control.inference.shared_memory, control.fleet).by_name(),
         }
         methods = SERVICES[GRPC_INFERENCE_SERVICE]
         handlers = {name: unary_handler(methods[name], serve, self._running) for name, serve in unary.items()}
@@ -172,7 +178,7 @@ _COMPRESSION_LEVELS: Final = {"none": 0, "gzip": 1, "deflate": 3}
 would use whatever the caller says."""
 
 
-def _options(config: GrpcConfig) -> list[tuple[str, Any]]:
+def _options(config: GrpcConfig, *, shared: bool) -> list[tuple[str, Any]]:
     return [
         ("grpc.max_receive_message_length", config.max_message),
         ("grpc.max_send_message_length", -1),
@@ -189,7 +195,7 @@ def _options(config: GrpcConfig) -> list[tuple[str, Any]]:
         ("grpc.max_connection_age_ms", int(config.max_connection_age * 1000)),
         ("grpc.max_connection_age_grace_ms", int(config.max_connection_age_grace * 1000)),
         # With its default a second server binds the same port without a word, and takes half of the calls.
-        ("grpc.so_reuseport", 0),
+        ("grpc.so_reuseport", int(shared)),
         ("grpc.http2.max_ping_strikes", 2),
         ("grpc.http2.min_ping_interval_without_data_ms", int(config.min_ping_interval * 1000)),
         ("grpc.default_compression_level", _COMPRESSION_LEVELS[config.response_compression]),

@@ -1,6 +1,7 @@
 """One port that HTTP is spoken on: how listening begins and ends, whoever answers."""
 
 import asyncio
+import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable
@@ -33,8 +34,11 @@ class Listener:
         *,
         flag: str,
         tls: ssl.SSLContext | None,
+        sock: socket.socket | None = None,
     ) -> None:
-        """The bounds are `config`'s, the port is not. `flag` is how the operator chooses another."""
+        """The bounds are `config`'s, the port is not. `flag` is how the operator chooses another. `sock`: one
+        that is bound already, in place of host and port."""
+        self._sock = sock
         self._tls = tls
         self._handler = handler
         self._config = config
@@ -53,6 +57,10 @@ class Listener:
         """Raises PortTaken, and RuntimeError when aiohttp's compiled parser is missing."""
         require_compiled_parser()
         self._connections = Connections(self._handler, self._config)
+        if self._sock is not None:
+            self._listener = await self.listen_on(self._sock)
+            self.port = self._sock.getsockname()[1]
+            return
         try:
             self._listener = await asyncio.get_running_loop().create_server(
                 self._connections,
@@ -68,6 +76,18 @@ class Listener:
                 f"choose another port with {self._flag}, or 0 for any that is free"
             ) from error
         self.port = self._listener.sockets[0].getsockname()[1]
+
+    async def listen_on(self, sock: socket.socket) -> asyncio.Server:
+        """Accept on a socket that is bound, as on the listener's own, until the server is closed."""
+        if self._connections is None:
+            raise RuntimeError("open the listener first")
+        return await asyncio.get_running_loop().create_server(
+            self._connections,
+            sock=sock,
+            backlog=self._config.backlog,
+            ssl=self._tls,
+            ssl_handshake_timeout=_HANDSHAKE_S if self._tls else None,
+        )
 
     async def stop(self, grace_s: float) -> None:
         """Stop accepting, and end what has not finished after `grace_s` seconds. May be repeated."""

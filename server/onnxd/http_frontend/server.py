@@ -1,8 +1,10 @@
 """The HTTP listener: how it starts and how it stops."""
 
+import socket
 import ssl
 from types import TracebackType
 
+from onnxd.fleet import Fleet
 from onnxd.http_frontend.application import routes
 from onnxd.http_frontend.body import BodyReader
 from onnxd.http_frontend.config import HttpConfig
@@ -53,6 +55,7 @@ class HttpFrontend:
         lifecycle: ControlPlane,
         tracing: Tracing,
         run_time: RunTimeSettings,
+        fleet: Fleet,
         limits: ProtocolLimits,
         simple_model: str,
         server_name: str,
@@ -62,8 +65,9 @@ class HttpFrontend:
         tls: ssl.SSLContext | None = None,
         metrics: Metrics | None,
         placements: PlacementReports,
+        sock: socket.socket | None = None,
     ) -> None:
-        """`metrics` None: there is no /metrics."""
+        """`metrics` None: there is no /metrics. `sock`: bound already, in place of host and port."""
         body = BodyReader(config, inference.payloads)
         self.large = large = JsonProcess(limits)
         """Reads JSON that is too large for this process."""
@@ -73,32 +77,34 @@ class HttpFrontend:
             metadata=MetadataHandlers(inference, server_name, server_version),
             infer=InferHandlers(inference, tracing, body, large, limits),
             generate=GenerateHandlers(inference, tracing, body, large, limits),
-            statistics=StatisticsHandlers(inference),
+            statistics=StatisticsHandlers(inference, fleet),
             repository=RepositoryHandlers(lifecycle, body, large, limits),
-            shared_memory=SharedMemoryHandlers(inference.shared_memory, body, limits),
+            shared_memory=SharedMemoryHandlers(inference.shared_memory, fleet, body, limits),
             simple=SimpleHandlers(inference, tracing, body, large, limits, simple_model),
-            trace=TraceSettingHandlers(inference, run_time, body, limits),
-            log=LogSettingHandlers(run_time, body, limits),
+            trace=TraceSettingHandlers(inference, run_time, fleet, body, limits),
+            log=LogSettingHandlers(run_time, fleet, body, limits),
             metrics=None if metrics is None else MetricsHandlers(metrics),
             placement=PlacementHandlers(inference, placements),
             pages=pages,
         )
         """Everything that is answered, for the documentation and for the tests that walk it."""
         self._boundary = Boundary(self.routes, host, refusals, gate)
-        self._listener = Listener(self._boundary, config, host, config.port, flag="--http-port", tls=tls)
+        self.listener = Listener(
+            self._boundary, config, host, config.port, flag="--http-port", tls=tls, sock=sock
+        )
 
     @property
     def port(self) -> int:
         """The port that is listened on; known once the context is entered."""
-        return self._listener.port
+        return self.listener.port
 
     @property
     def open_connections(self) -> int:
-        return self._listener.open_connections
+        return self.listener.open_connections
 
     async def __aenter__(self) -> "HttpFrontend":
         """Raises PortTaken, and RuntimeError when aiohttp's compiled parser is missing."""
-        await self._listener.open()
+        await self.listener.open()
         return self
 
     async def __aexit__(
@@ -114,4 +120,4 @@ class HttpFrontend:
     async def stop(self, grace_s: float) -> None:
         """Stop accepting, and end what has not finished after `grace_s` seconds. May be repeated."""
         self.begin_drain()
-        await self._listener.stop(grace_s)
+        await self.listener.stop(grace_s)

@@ -278,6 +278,17 @@ SERVER_INSTRUMENTS: Final[tuple[Instrument[Observation], ...]] = (
         lambda seen: seen.memory_returned,
     ),
     Instrument(
+        "onnxd_workers_alive", Kind.GAUGE, "workers",
+        "Processes that serve: the workers, or the one that the server is.",
+        lambda seen: seen.workers_alive,
+    ),
+    Instrument(
+        "onnxd_workers_restarted_total", Kind.COUNTER, "restarts",
+        "Workers that were started again, by how they had ended.",
+        lambda seen: _labelled(seen.workers_restarted),
+        labels=("reason",),
+    ),
+    Instrument(
         "onnxd_build_info", Kind.GAUGE, "",
         "Always 1; the labels say what runs.",
         lambda seen: {tuple(seen.build[part] for part in BUILD_PARTS): 1},

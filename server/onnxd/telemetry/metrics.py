@@ -1,7 +1,7 @@
 """What a scrape is answered with."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from onnxd.telemetry.exposition import exposition
@@ -16,14 +16,24 @@ class Metrics:
     thread. Only one text is written at a time, however many ask and however many of those do not wait for it.
     """
 
-    def __init__(self, observe: Callable[[], Observation]) -> None:
-        """`observe` says what the server has done; process and machine are added here."""
+    def __init__(
+        self,
+        observe: Callable[[], Observation],
+        gather: Callable[[], Awaitable[Observation]] | None = None,
+    ) -> None:
+        """`observe` says what this process has done; process and machine are added here. `gather` says that
+        of all workers together, what they use included; None = there are none but this process."""
         self._observe = observe
+        self._gather = gather
+        self._turn = asyncio.Lock()
         self._meter = MachineMeter()
         self._writing: asyncio.Future[bytes] | None = None
 
     async def text(self) -> bytes:
         """The metrics in Prometheus' text format, observed after this was called."""
+        if self._gather is not None:
+            async with self._turn:
+                return await asyncio.to_thread(exposition, await self._gather())
         before = self._writing
         if before is not None:
             # That text may be older than what the caller knows of. All who come now share the next one.
@@ -33,6 +43,10 @@ class Metrics:
             self._writing.add_done_callback(self._written)
         # Whoever leaves does not take it from the others; nor does its thread end any earlier.
         return await asyncio.shield(self._writing)
+
+    def used(self) -> Observation:
+        """What this process has done and uses: its part, where there are several."""
+        return replace(self._observe(), process=read_process(), machine=self._meter.read())
 
     def _write(self, seen: Observation) -> bytes:
         return exposition(replace(seen, process=read_process(), machine=self._meter.read()))

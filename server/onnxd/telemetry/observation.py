@@ -6,10 +6,16 @@ Every part merges, so that a server of several processes can answer with the sum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Protocol, Self, TypeVar
+from typing import Final, Protocol, Self, TypeVar
 
 from onnxd.telemetry.machine import MachineUsage, ProcessUsage
 from onnxd.telemetry.statistics import StatisticsSnapshot
+
+
+WORKER_ENDS: Final = (
+    "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGKILL", "SIGSEGV", "drained", "exit", "other", "silent",
+)  # fmt: skip
+"""How a worker may end that is started again: by a signal, by itself, or because it answered no more."""
 
 
 class _Mergeable(Protocol):
@@ -94,6 +100,10 @@ class Observation:
     """Of all requests between the decoder and the encoder."""
     memory_returned: int = 0
     """Bytes that unloads have brought back."""
+    workers_alive: int = 1
+    """Processes that serve; a server without workers is one."""
+    workers_restarted: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(WORKER_ENDS, 0))
+    """Workers that were started again, by how they had ended; every end is there."""
 
 
 def merge(left: Observation, right: Observation) -> Observation:
@@ -112,6 +122,8 @@ def merge(left: Observation, right: Observation) -> Observation:
         machine=_both(left.machine, right.machine),
         payload_bytes=left.payload_bytes + right.payload_bytes,
         memory_returned=left.memory_returned + right.memory_returned,
+        workers_alive=left.workers_alive + right.workers_alive,
+        workers_restarted=_added(left.workers_restarted, right.workers_restarted),
     )
 
 
