@@ -261,6 +261,7 @@ def observe(
         loads=control.loads(),
         payload_bytes=inference.payloads.held_bytes,
         memory_returned=control.memory.returned_bytes,
+        workers_alive=1,
     )
 
 

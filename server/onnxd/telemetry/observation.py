@@ -11,7 +11,6 @@ from typing import Final, Protocol, Self, TypeVar
 from onnxd.telemetry.machine import MachineUsage, ProcessUsage
 from onnxd.telemetry.statistics import StatisticsSnapshot
 
-
 WORKER_ENDS: Final = (
     "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGKILL", "SIGSEGV", "drained", "exit", "other", "silent",
 )  # fmt: skip
@@ -100,7 +99,7 @@ class Observation:
     """Of all requests between the decoder and the encoder."""
     memory_returned: int = 0
     """Bytes that unloads have brought back."""
-    workers_alive: int = 1
+    workers_alive: int = 0
     """Processes that serve; a server without workers is one."""
     workers_restarted: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(WORKER_ENDS, 0))
     """Workers that were started again, by how they had ended; every end is there."""
