@@ -9,7 +9,7 @@ Nothing below knows the settings as a whole; each part is given its own.
 import asyncio
 import platform
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -97,7 +97,7 @@ class Control:
     plane: ControlPlane
     trials: TrialRoom
     memory: MemoryLedger
-    loads: Callable[[], dict[str, int]]
+    loads: Callable[[], Mapping[str, int]]
     """Loads so far, by result."""
 
 
@@ -265,13 +265,15 @@ def observe(
     )
 
 
-async def drain(settings: ServerSettings, server: Fronts) -> None:
-    """Not ready at once; then linger, so that balancers notice; then refuse, and let what runs finish."""
+async def drain(settings: ServerSettings, server: Fronts, refuse: Callable[[], None] = lambda: None) -> None:
+    """Not ready at once; then linger, so that balancers notice; then refuse, and let what runs finish.
+    `refuse`: closes what else connections are accepted on."""
     _log.info("draining", in_flight=server.inference.in_flight)
     server.inference.begin_drain()
     await server.grpc.announce(serving=False)
     server.http.begin_drain()
     await asyncio.sleep(settings.drain.linger)
+    refuse()
     async with asyncio.TaskGroup() as stops:
         stops.create_task(server.grpc.stop(settings.drain.grace))
         stops.create_task(server.http.stop(settings.drain.grace))

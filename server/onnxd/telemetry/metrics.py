@@ -44,12 +44,15 @@ class Metrics:
         # Whoever leaves does not take it from the others; nor does its thread end any earlier.
         return await asyncio.shield(self._writing)
 
-    def used(self) -> Observation:
+    async def own(self) -> Observation:
         """What this process has done and uses: its part, where there are several."""
-        return replace(self._observe(), process=read_process(), machine=self._meter.read())
+        return await asyncio.to_thread(self._with_usage, self._observe())
+
+    def _with_usage(self, seen: Observation) -> Observation:
+        return replace(seen, process=read_process(), machine=self._meter.read())
 
     def _write(self, seen: Observation) -> bytes:
-        return exposition(replace(seen, process=read_process(), machine=self._meter.read()))
+        return exposition(self._with_usage(seen))
 
     def _written(self, _: asyncio.Future[bytes]) -> None:
         self._writing = None
