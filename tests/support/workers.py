@@ -1,5 +1,6 @@
 """The workers of a server, found as an operator would: among the children of its process."""
 
+import contextlib
 import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,7 +20,8 @@ _NAME: Final = re.compile(r"onnxd:worker(\d+)")
 def workers_of(server: ServerProcess) -> dict[int, int]:
     """Process ids by the number of the worker."""
     found = {}
-    for pid in children_of(server.process.pid):
+    below = [below for child in children_of(server.process.pid) for below in _children_of(child)]
+    for pid in below:
         try:
             name = Path(f"/proc/{pid}/comm").read_text().strip()
         except OSError:  # it has just ended
@@ -27,6 +29,17 @@ def workers_of(server: ServerProcess) -> dict[int, int]:
         if match := _NAME.fullmatch(name):
             found[int(match[1])] = pid
     return found
+
+
+def open_sockets(pid: int) -> int:
+    """Connections and listening sockets of a process."""
+    return sum(str(each.readlink()).startswith("socket:") for each in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def _children_of(pid: int) -> list[int]:
+    with contextlib.suppress(OSError):  # it has just ended
+        return children_of(pid)
+    return []
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,23 @@
-"""The process of one worker: starting it, and how its end reads."""
+"""The processes of the workers, seen from the supervisor: forked in a nursery, and how their ends read."""
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
 
 from onnxd.runtime.child_process import signal_name
 from onnxd.telemetry.observation import WORKER_ENDS
+from onnxd.workers.nursery import MOST_BYTES
+
+_FORK_S: Final = 60.0
+"""The first one waits for the imports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,45 +31,28 @@ class End:
 
 
 class WorkerProcess:
-    """A child that is running, or has ended."""
+    """A worker that is running, or has ended."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
+    def __init__(self, pid: int) -> None:
+        self.pid: Final = pid
+        self.code: Final[asyncio.Future[int | None]] = asyncio.get_running_loop().create_future()
+        """Its exit code (negative = a signal), once it has ended; None = its nursery ended, and it too."""
         self._killed: End | None = None
-
-    @classmethod
-    async def spawn(cls, number: int, channel: socket.socket, inherited: Iterable[int]) -> "WorkerProcess":
-        """On the loop's thread: a child that dies with its parent dies with the thread that started it. It
-        has our environment and standard error. Raises OSError."""
-        return cls(
-            await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-P",
-                "-m",
-                "onnxd.workers.child",
-                str(os.getpid()),
-                str(channel.fileno()),
-                str(number),
-                stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=(channel.fileno(), *inherited),
-            )
-        )
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
 
     def kill(self, kind: str, text: str) -> None:
         """`kind`: what its end counts as; `text`: how it reads."""
-        self._killed = self._killed or End(kind, text)
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+        if not self.code.done():
+            self._killed = self._killed or End(kind, text)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
 
     async def end(self) -> End:
         """Wait for it."""
-        code = await self._process.wait()
+        code = await self.code
         if self._killed is not None:
             return self._killed
+        if code is None:
+            return End("other", "the process that it was forked from has ended")
         if code == 0:
             return End("drained", "it was told to end by a signal, and has drained")
         if code < 0:
@@ -70,3 +60,94 @@ class WorkerProcess:
             hint = ", as the system does when memory runs out" if code == -signal.SIGKILL else ""
             return End(name if name in WORKER_ENDS else "other", f"it was killed by {name}{hint}")
         return End("exit", f"it ended with exit code {code}")
+
+
+class Nursery:
+    """Where workers come from. An async context manager; leaving it ends it, and every worker with it."""
+
+    def __init__(self, inherited: Iterable[int]) -> None:
+        """`inherited`: descriptors that every worker has under the same numbers."""
+        self._inherited = tuple(inherited)
+        self._orders: socket.socket | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._forking: dict[int, asyncio.Future[WorkerProcess]] = {}
+        self._workers: dict[int, WorkerProcess] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._process is not None:
+            self._lose()
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+
+    async def fork(self, number: int, channel: socket.socket) -> WorkerProcess:
+        """A new worker, with its end of a channel. Raises OSError, TimeoutError."""
+        orders = self._orders or await self._start()
+        forked: asyncio.Future[WorkerProcess] = asyncio.get_running_loop().create_future()
+        self._forking[number] = forked
+        try:
+            socket.send_fds(orders, [json.dumps({"number": number}).encode()], [channel.fileno()])
+            async with asyncio.timeout(_FORK_S):
+                return await forked
+        finally:
+            self._forking.pop(number, None)
+
+    async def _start(self) -> socket.socket:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._orders = ours
+        ours.setblocking(False)
+        with theirs:
+            # On the loop's thread: a child that dies with its parent dies with the thread that started it.
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-P",
+                "-m",
+                "onnxd.workers.nursery",
+                str(os.getpid()),
+                str(theirs.fileno()),
+                stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(), *self._inherited),
+            )
+        asyncio.get_running_loop().add_reader(ours.fileno(), self._read)
+        return ours
+
+    def _read(self) -> None:
+        if self._orders is None:
+            return
+        try:
+            data = self._orders.recv(MOST_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._lose()
+            return
+        said = json.loads(data)
+        if "number" in said:
+            worker = self._workers[said["pid"]] = WorkerProcess(said["pid"])
+            forked = self._forking.get(said["number"])
+            if forked is not None and not forked.done():
+                forked.set_result(worker)
+            else:
+                worker.kill("other", "nobody waited for it any more")
+        elif (ended := self._workers.pop(said["pid"], None)) is not None:
+            ended.code.set_result(said["code"])
+
+    def _lose(self) -> None:
+        """It has ended, and its children with it."""
+        orders, self._orders = self._orders, None
+        if orders is not None:
+            asyncio.get_running_loop().remove_reader(orders.fileno())
+            orders.close()
+        for worker in self._workers.values():
+            worker.code.set_result(None)
+        self._workers.clear()
+        for forked in self._forking.values():
+            if not forked.done():
+                forked.set_exception(OSError("the process that workers are forked from has ended"))

@@ -24,7 +24,7 @@ from onnxd.workers.crew import Crew, Member
 from onnxd.workers.deaths import MOST_DEATHS, WITHIN_S, Deaths
 from onnxd.workers.failures import WorkersFailed
 from onnxd.workers.orders import Brought
-from onnxd.workers.process import End, WorkerProcess
+from onnxd.workers.process import End, Nursery, WorkerProcess
 from onnxd.workers.relay import from_json, to_json
 from onnxd.workers.remote import pick_up
 from onnxd.workers.sockets import SharedPorts
@@ -57,11 +57,14 @@ class Workers:
         self._restarted = dict.fromkeys(WORKER_ENDS, 0)
         self._meter = MachineMeter()
         self._tasks = asyncio.TaskGroup()
+        self._descriptors = ports.descriptors()
+        self._nursery = Nursery(each for rows in self._descriptors.values() for row in rows for each in row)
         self._running: dict[int, WorkerProcess] = {}
         self._refusals: dict[int, str] = {}
         self._keeping: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
+        await self._nursery.__aenter__()
         await self._tasks.__aenter__()
         self._watching = self._tasks.create_task(self._watch(), name="watch workers")
         for number in range(self._crew.count):
@@ -75,10 +78,13 @@ class Workers:
         self._watching.cancel()
         for process in self._running.values():
             process.kill("other", "the server ends")
-        if isinstance(error, asyncio.CancelledError):
-            await self._tasks.__aexit__(kind, error, traceback)
-        else:
-            await self._tasks.__aexit__(None, None, None)
+        try:
+            if isinstance(error, asyncio.CancelledError):
+                await self._tasks.__aexit__(kind, error, traceback)
+            else:
+                await self._tasks.__aexit__(None, None, None)
+        finally:
+            await self._nursery.__aexit__(None, None, None)
 
     @property
     def pids(self) -> dict[int, int]:
@@ -149,13 +155,11 @@ class Workers:
     async def _life(self, number: int) -> End:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        descriptors = self._ports.descriptors()
-        inherited = [each for rows in descriptors.values() for row in rows for each in row]
         try:
-            process = await WorkerProcess.spawn(number, theirs, inherited)
-        except OSError as error:
+            process = await self._nursery.fork(number, theirs)
+        except OSError as error:  # TimeoutError is one
             ours.close()
-            return End("other", f"it could not be started: {error.strerror}")
+            return End("other", f"it could not be started: {error!r}")
         finally:
             theirs.close()
         self._running[number] = process
@@ -164,7 +168,7 @@ class Workers:
         try:
             async with member.channel as channel, asyncio.TaskGroup() as tasks:
                 settings = of_one_worker(self._settings, self._crew.count)
-                begin = to_json(Begin, Begin(settings, descriptors))
+                begin = to_json(Begin, Begin(settings, self._descriptors))
                 admitting = tasks.create_task(self._admit(member, begin))
                 await channel.serve()
                 admitting.cancel()
