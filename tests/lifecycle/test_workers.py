@@ -231,3 +231,20 @@ async def test_a_worker_that_dies_takes_only_its_own_requests_along(
     async with connections(server) as clients:
         await infer(clients, "counter")
         only(await clients.get("/v2/models/counter/stats"))
+
+
+async def test_a_worker_that_is_told_to_end_drains_and_is_replaced(server: ServerProcess) -> None:
+    before = workers_of(server)
+    os.kill(before[0], signal.SIGTERM)
+    await until(lambda: workers_of(server).get(0, before[0]) != before[0])
+    async with connections(server, count=6) as clients:
+        assert {status for status, _ in await clients.post("/v2/models/plus/infer", BODY)} == {200}
+        await until(lambda: ready(server))
+    assert workers_of(server)[1] == before[1]
+
+
+def test_a_port_that_is_taken_is_told_before_any_worker_starts(server: ServerProcess, tmp_path: Path) -> None:
+    taken = server.http.rpartition(":")[2]
+    other = server_process(tmp_path / "models", tmp_path / "other", "--workers", "2", "--http-port", taken)
+    with pytest.raises(AssertionError, match=f"cannot listen for HTTP on 127.0.0.1:{taken}"), other:
+        pass

@@ -1,4 +1,4 @@
-"""How a server of several workers ends: drained, at once, with its supervisor, or because workers keep dying."""
+"""How a server of several workers ends: drained, with its supervisor, or because workers keep dying."""
 
 import asyncio
 import os
@@ -68,17 +68,6 @@ async def test_workers_end_with_a_supervisor_that_is_killed(server: ServerProces
     assert await asyncio.to_thread(lambda: all(ended(pid) for pid in pids.values()))
 
 
-async def test_a_worker_that_is_told_to_end_drains_and_is_replaced(server: ServerProcess) -> None:
-    before = workers_of(server)
-    os.kill(before[0], signal.SIGTERM)
-    await until(lambda: workers_of(server).get(0, before[0]) != before[0])
-    async with connections(server, count=6) as clients:
-        assert {status for status, _ in await clients.post("/v2/models/plus/infer", BODY)} == {200}
-        await until(lambda: _ready(server))
-    assert workers_of(server)[1] == before[1]
-    assert server.terminate() == 0
-
-
 async def test_five_deaths_in_a_minute_end_the_server_with_the_reason(server: ServerProcess) -> None:
     for _ in range(5):
         await until(lambda: len(workers_of(server)) == 2 or server.process.poll() is not None)
@@ -89,15 +78,3 @@ async def test_five_deaths_in_a_minute_end_the_server_with_the_reason(server: Se
     assert await asyncio.to_thread(server.process.wait, 60) == 1
     assert server.process.stderr is not None
     assert "5 workers have died within 60 s" in server.process.stderr.read()
-
-
-def test_a_port_that_is_taken_is_told_before_any_worker_starts(server: ServerProcess, tmp_path: Path) -> None:
-    taken = server.http.rpartition(":")[2]
-    with pytest.raises(AssertionError, match=f"cannot listen for HTTP on 127.0.0.1:{taken}"):
-        with server_process(tmp_path / "models", tmp_path / "other", "--workers", "2", "--http-port", taken):
-            pass
-
-
-async def _ready(server: ServerProcess) -> bool:
-    async with aiohttp.ClientSession() as session, session.get(f"{server.http}/v2/health/ready") as answer:
-        return answer.status == 200

@@ -24,18 +24,17 @@ _log = structlog.get_logger(__name__)
 def run(settings: ServerSettings, show: Callable[[str], None]) -> int:
     """Run the server; the exit code is 0 after a drain. Raises as `serve` does, or `supervise`."""
     check_distributions()
+    if (workers := settings.workers or cpu_budget()) > 1:
+        from onnxd.cli.supervising import run_supervised
+
+        return run_supervised(settings, workers, show)
     calm_collector()
     log = log_settings(settings.log)
     with (
         logging_to_stderr(settings.log, settings=log),
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        if (workers := settings.workers or cpu_budget()) == 1:
-            runner.run(serve(settings, show, log))
-        else:
-            from onnxd.cli.supervising import supervise
-
-            runner.run(supervise(settings, workers, show))
+        runner.run(serve(settings, show, log))
     return 0
 
 

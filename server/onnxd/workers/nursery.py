@@ -1,7 +1,8 @@
 """The process that workers are forked from: it has imported all that they need, and does nothing else.
 
 A fork takes milliseconds where a start takes more than a second of CPU, so a worker that died is soon
-replaced; and what was imported is in memory once. `python -m onnxd.workers.nursery PARENT_PID SOCKET`
+replaced; and what was imported is in memory once. The supervisor forks it from itself before it runs a loop;
+one that has to be replaced is started: `python -m onnxd.workers.nursery PARENT_PID SOCKET`.
 
 It has one thread of its own, runs no loop and opens no session: what a fork would break is not there yet.
 """
@@ -15,6 +16,7 @@ import signal
 import socket
 import sys
 import traceback
+from dataclasses import dataclass
 from typing import Final
 
 import uvloop
@@ -27,15 +29,46 @@ MOST_BYTES: Final = 4096
 """Of a message."""
 
 
+@dataclass(frozen=True, slots=True)
+class Forked:
+    """A nursery, for whoever has forked it."""
+
+    pid: int
+    orders: socket.socket
+    """It is told there what to fork, and tells what has ended."""
+
+
+def fork() -> Forked:
+    """A nursery out of this process, which must not have a loop or a thread that does anything yet."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    parent = os.getpid()
+    pid = os.fork()
+    if pid:
+        theirs.close()
+        return Forked(pid, ours)
+    code = 1
+    try:
+        ours.close()
+        os.dup2(os.open(os.devnull, os.O_RDONLY), sys.__stdin__.fileno() if sys.__stdin__ else 0)
+        _begin(parent, theirs)
+        code = 0
+    finally:
+        os._exit(code)
+
+
 def main() -> None:
     parent, descriptor = map(int, sys.argv[1:])
+    calm_collector()
+    _begin(parent, socket.socket(fileno=descriptor))
+
+
+def _begin(parent: int, orders: socket.socket) -> None:
     die_with_parent(parent)
     show_name("onnxd:nursery")
-    calm_collector()
     for ended in (signal.SIGTERM, signal.SIGINT):
         # They come to the whole group of processes; the supervisor ends this one when it is time.
         signal.signal(ended, signal.SIG_IGN)
-    serve(socket.socket(fileno=descriptor))
+    serve(orders)
 
 
 def serve(orders: socket.socket) -> None:

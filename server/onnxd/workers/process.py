@@ -14,7 +14,7 @@ from typing import Final, Self
 
 from onnxd.runtime.child_process import signal_name
 from onnxd.telemetry.observation import WORKER_ENDS
-from onnxd.workers.nursery import MOST_BYTES
+from onnxd.workers.nursery import MOST_BYTES, Forked
 
 _FORK_S: Final = 60.0
 """The first one waits for the imports."""
@@ -65,15 +65,19 @@ class WorkerProcess:
 class Nursery:
     """Where workers come from. An async context manager; leaving it ends it, and every worker with it."""
 
-    def __init__(self, inherited: Iterable[int]) -> None:
-        """`inherited`: descriptors that every worker has under the same numbers."""
+    def __init__(self, inherited: Iterable[int], forked: Forked | None = None) -> None:
+        """`inherited`: descriptors that every worker has under the same numbers. `forked`: the first one;
+        None = it is started when it is needed, as is any after it."""
         self._inherited = tuple(inherited)
+        self._forked = forked
         self._orders: socket.socket | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._forking: dict[int, asyncio.Future[WorkerProcess]] = {}
         self._workers: dict[int, WorkerProcess] = {}
 
     async def __aenter__(self) -> Self:
+        if self._forked is not None:
+            self._listen(self._forked.orders)
         return self
 
     async def __aexit__(
@@ -84,6 +88,11 @@ class Nursery:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
             await self._process.wait()
+        if self._forked is not None:
+            self._lose()
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._forked.pid, signal.SIGKILL)
+            await asyncio.to_thread(os.waitpid, self._forked.pid, 0)
 
     async def fork(self, number: int, channel: socket.socket) -> WorkerProcess:
         """A new worker, with its end of a channel. Raises OSError, TimeoutError."""
@@ -99,8 +108,6 @@ class Nursery:
 
     async def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._orders = ours
-        ours.setblocking(False)
         with theirs:
             # On the loop's thread: a child that dies with its parent dies with the thread that started it.
             self._process = await asyncio.create_subprocess_exec(
@@ -113,8 +120,13 @@ class Nursery:
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(), *self._inherited),
             )
-        asyncio.get_running_loop().add_reader(ours.fileno(), self._read)
+        self._listen(ours)
         return ours
+
+    def _listen(self, orders: socket.socket) -> None:
+        self._orders = orders
+        orders.setblocking(False)
+        asyncio.get_running_loop().add_reader(orders.fileno(), self._read)
 
     def _read(self) -> None:
         if self._orders is None:

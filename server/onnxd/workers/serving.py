@@ -3,7 +3,10 @@
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+import structlog
+
 from onnxd.app import lifecycle_of
+from onnxd.http_frontend.metrics import DEFAULT_PORT
 from onnxd.repository.lifecycle import Lifecycle
 from onnxd.repository.memory_ledger import MemoryLedger
 from onnxd.repository.store import SnapshotStore, default_state_dir
@@ -14,9 +17,12 @@ from onnxd.runtime.trial import TrialRoom
 from onnxd.settings.server_settings import ServerSettings
 from onnxd.workers.count import threads_of_one
 from onnxd.workers.crew import Crew
+from onnxd.workers.nursery import Forked
 from onnxd.workers.repository import FleetCatalog, FleetLoader
 from onnxd.workers.sockets import SharedPorts
 from onnxd.workers.supervisor import Workers
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +39,24 @@ class Supervised:
     """Of all of them."""
 
 
-async def open_supervised(settings: ServerSettings, count: int, resources: AsyncExitStack) -> Supervised:
+async def open_supervised(
+    settings: ServerSettings,
+    count: int,
+    resources: AsyncExitStack,
+    ports: SharedPorts,
+    nursery: Forked | None = None,
+) -> Supervised:
     """Open every part on `resources`, which closes them in reverse; workers are being started when this
-    returns.
+    returns. `ports` are open; `nursery`: has been forked since, None = it is started.
 
-    Raises StateDirectoryUnusable, and PortTaken of HTTP or gRPC.
+    Raises StateDirectoryUnusable.
     """
-    ports = resources.enter_context(SharedPorts(settings, count))
+    if ports.metrics_taken:
+        _log.warning(
+            "the port for metrics is in use, by another server perhaps: only the HTTP port has /metrics",
+            port=DEFAULT_PORT,
+            mend="choose a port with --metrics-port",
+        )
     state_dir = settings.state_dir or default_state_dir()
     store = resources.enter_context(SnapshotStore(state_dir))
     trials = await resources.enter_async_context(TrialRoom(settings.trial))
@@ -60,5 +77,5 @@ async def open_supervised(settings: ServerSettings, count: int, resources: Async
         verdicts=VerdictFiles(state_dir),
     )
     lifecycle = await resources.enter_async_context(lifecycle_of(settings, catalog, loader))
-    workers = await resources.enter_async_context(Workers(settings, crew, ports, lifecycle))
+    workers = await resources.enter_async_context(Workers(settings, crew, ports, lifecycle, nursery))
     return Supervised(crew, workers, lifecycle, ports, threads, memory)

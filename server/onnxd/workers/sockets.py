@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 
-import structlog
-
 from onnxd.grpc_frontend.server import PortTaken as GrpcPortTaken
 from onnxd.http_frontend.listener import PortTaken as HttpPortTaken
 from onnxd.http_frontend.metrics import DEFAULT_PORT
@@ -25,8 +23,6 @@ _Address = tuple[Any, ...]
 HTTP: Final = "http"
 GRPC: Final = "grpc"
 METRICS: Final = "metrics"
-
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +42,8 @@ class SharedPorts:
         self._resources = ExitStack()
         self.ports: dict[str, Port] = {}
         """By protocol."""
+        self.metrics_taken = False
+        """The port for metrics is another program's, and nobody insists on it: there is none."""
 
     def __enter__(self) -> Self:
         """Raises PortTaken, of HTTP or of gRPC."""
@@ -63,12 +61,7 @@ class SharedPorts:
                 except HttpPortTaken:
                     if metrics is not None:
                         raise
-                    _log.warning(
-                        "the port for metrics is in use, by another server perhaps: only the HTTP port has "
-                        "/metrics",
-                        port=DEFAULT_PORT,
-                        mend="choose a port with --metrics-port",
-                    )
+                    self.metrics_taken = True
             self._resources = resources.pop_all()
         return self
 

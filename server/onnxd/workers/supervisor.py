@@ -23,6 +23,7 @@ from onnxd.workers.count import of_one_worker
 from onnxd.workers.crew import Crew, Member
 from onnxd.workers.deaths import MOST_DEATHS, WITHIN_S, Deaths
 from onnxd.workers.failures import WorkersFailed
+from onnxd.workers.nursery import Forked
 from onnxd.workers.orders import Brought
 from onnxd.workers.process import End, Nursery, WorkerProcess
 from onnxd.workers.relay import from_json, to_json
@@ -47,8 +48,14 @@ class Workers:
     """
 
     def __init__(
-        self, settings: ServerSettings, crew: Crew, ports: SharedPorts, lifecycle: Lifecycle
+        self,
+        settings: ServerSettings,
+        crew: Crew,
+        ports: SharedPorts,
+        lifecycle: Lifecycle,
+        nursery: Forked | None = None,
     ) -> None:
+        """`nursery`: where they are forked from; None = it is started."""
         self._settings = settings
         self._crew = crew
         self._ports = ports
@@ -58,7 +65,8 @@ class Workers:
         self._meter = MachineMeter()
         self._tasks = asyncio.TaskGroup()
         self._descriptors = ports.descriptors()
-        self._nursery = Nursery(each for rows in self._descriptors.values() for row in rows for each in row)
+        inherited = (each for rows in self._descriptors.values() for row in rows for each in row)
+        self._nursery = Nursery(inherited, nursery)
         self._running: dict[int, WorkerProcess] = {}
         self._refusals: dict[int, str] = {}
         self._keeping: list[asyncio.Task[None]] = []
