@@ -51,7 +51,8 @@ def command(ctx: click.Context, /, **_: object) -> None:
         # Alone or, out of a task group, several: each is a sentence for the operator.
         refusals = list(_leaves(group))
     if refusals:
-        raise click.ClickException("\n".join(str(refusal) for refusal in refusals))
+        # Workers refuse alike: each reason is told once.
+        raise click.ClickException("\n".join(dict.fromkeys(map(str, refusals))))
     ctx.exit(code)
 
 

@@ -81,11 +81,19 @@ class Channel:
         number = next(self._numbers)
         answer: asyncio.Future[Document] = asyncio.get_running_loop().create_future()
         answer.add_done_callback(lambda _: self._forget(number, answer))
-        if self._writer is None or len(self._waiting) >= _MOST_UNANSWERED:
-            answer.set_exception(Gone("it does not answer"))
+        if self._writer is None:
+            answer.set_exception(Gone("it has ended"))
+            return answer
+        if len(self._waiting) >= _MOST_UNANSWERED:
+            answer.set_exception(
+                Unavailable("too much is asked of the server's other workers at once", retry_after_s=1.0)
+            )
             return answer
         self._waiting[number] = answer
-        self._send({"id": number, "what": what, "with": document or {}})
+        try:
+            self._send({"id": number, "what": what, "with": document or {}})
+        except Unavailable as error:
+            answer.set_exception(error)
         return answer
 
     async def ask(self, what: str, document: Document | None = None, *, within_s: float) -> Document:
@@ -111,12 +119,11 @@ class Channel:
         number, what = frame["id"], str(frame["what"])
         try:
             answer = self._answering(what, frame["with"])
+            if isinstance(answer, Coroutine):
+                return self._later(number, what, answer)
+            self._send({"re": number, "with": answer or {}})
         except Exception as error:  # it goes to whoever asked
             self._fail(number, what, error)
-            return None
-        if isinstance(answer, Coroutine):
-            return self._later(number, what, answer)
-        self._send({"re": number, "with": answer or {}})
         return None
 
     async def _later(self, number: int, what: str, answer: Coroutine[Any, Any, Document]) -> None:

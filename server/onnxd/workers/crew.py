@@ -23,7 +23,6 @@ from onnxd.workers.totals import Report, Totals
 PREPARE_S: Final = 600.0
 """A worker may take so long to build a version that a trial has built before."""
 _DISCARD_S: Final = 90.0
-_FOLLOW_S: Final = 30.0
 _REPORT_S: Final = 5.0
 
 _log = structlog.get_logger(__name__)
@@ -49,8 +48,10 @@ class Member:
 class Crew:
     """Belongs to the loop's thread."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, *, follow_s: float = 30.0) -> None:
+        """`follow_s`: how long a worker has to do what it is told; then it is ended."""
         self.count: Final = count
+        self._follow_s = follow_s
         self.members: Final[dict[int, Member]] = {}
         self.opened = False
         """What the repository held at the start is loaded."""
@@ -62,7 +63,7 @@ class Crew:
         self._standing = Standing()
         self._changing = asyncio.Lock()
         self._totals = Totals()
-        self._untold: set[asyncio.Future[Document]] = set()
+        self._untold: dict[asyncio.Future[Document], Member] = {}
         """What workers have been told and have not confirmed."""
 
     @property
@@ -78,18 +79,26 @@ class Crew:
         self.members[member.number] = member
         async with self.changed:
             self.changed.notify_all()
-        while missing := [order for load, order in self._prepared.items() if load not in member.known]:
-            for order in missing:
+        while not member.in_step:
+            for order in self._missing(member):
                 await self._answer(self._post_prepare(member, order), PREPARE_S)
-        # No wait from here to `in_step`: nothing can change in between.
-        for name in self._models:
-            self._tell(member, "model", to_json(ModelOrder, self._models[name]))
-        for what, change in self._standing.changes():
-            member.channel.post(what, change)
-        member.in_step = True
+            async with self._changing:
+                if not self._missing(member):
+                    self._bring_in_step(member)
         await member.channel.ask("listen", {"open": self.opened}, within_s=PREPARE_S)
         member.listening = True
         await self._arranged()
+
+    def _missing(self, member: Member) -> list[Prepare]:
+        return [order for load, order in self._prepared.items() if load not in member.known]
+
+    def _bring_in_step(self, member: Member) -> None:
+        """Without a wait: nothing can change in between."""
+        for order in self._models.values():
+            self._tell(member, "model", to_json(ModelOrder, order))
+        for what, change in self._standing.changes():
+            member.channel.post(what, change)
+        member.in_step = True
 
     async def withdraw(self, member: Member) -> Document:
         """It is about to drain, and accepts no more; it still hears of changes."""
@@ -112,11 +121,13 @@ class Crew:
         await self._arranged()
 
     def is_stopping(self) -> bool:
+        """The same as the attribute, for those who look again after a wait."""
         return self.stopping
 
     def begin_drain(self) -> None:
         self.stopping = True
-        self.tell("drain")
+        for member in self.members.values():
+            self._tell(member, "drain")
 
     async def _arranged(self) -> None:
         """Tell all whether the server is whole, and who accepts for those that are away."""
@@ -213,21 +224,21 @@ class Crew:
     async def settled(self) -> None:
         """Wait until everybody has done what they have been told so far. Who cannot is ended."""
         if self._untold:
-            await asyncio.wait(tuple(self._untold), timeout=_FOLLOW_S)
+            _, late = await asyncio.wait(tuple(self._untold), timeout=self._follow_s)
+            for answer in late:
+                if (member := self._untold.pop(answer, None)) is not None:
+                    member.kill("silent", "it did not answer in time, and was killed")
 
     async def change(self, what: str, document: Document) -> None:
         """A change by a client, in all workers or, if one of them fails, in none. Raises what it raised."""
         async with self._changing:
-            undo = what == REGISTER and not self._standing.has_region(document)
-            self._standing.note(what, document) if undo or what != REGISTER else None
-            outcomes = await self.everyone(what, document, within_s=_FOLLOW_S)
+            outcomes = await self.everyone(what, document, within_s=self._follow_s)
             failures = [outcome for outcome in outcomes if isinstance(outcome, ServerError)]
             if not failures:
+                self._standing.note(what, document)
                 return
-            if undo:
-                self._standing.note(UNREGISTER, document)
-                if len(failures) < len(outcomes):
-                    await self.everyone(UNREGISTER, document, within_s=_FOLLOW_S)
+            if what == REGISTER and len(failures) < len(outcomes):
+                await self.everyone(UNREGISTER, document, within_s=self._follow_s)
             raise failures[0]
 
     async def everyone(
@@ -286,10 +297,10 @@ class Crew:
 
     def _tell(self, member: Member, what: str, document: Document | None = None) -> None:
         answer = member.channel.post(what, document)
-        self._untold.add(answer)
+        self._untold[answer] = member
 
         def confirmed(answer: asyncio.Future[Document]) -> None:
-            self._untold.discard(answer)
+            self._untold.pop(answer, None)
             if not answer.cancelled() and not isinstance(error := answer.exception(), Gone | None):
                 member.kill("other", f"it could not follow the others ({what}): {error}")
 

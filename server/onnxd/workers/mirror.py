@@ -109,7 +109,8 @@ class Mirror:
 
     async def discard(self, document: Document) -> Document:
         """Let go of a version, once its last request has ended. Unknown ones are no error."""
-        served = self._versions.pop(document["load"], None)
+        async with self._building:  # it may be among those that are being built
+            served = self._versions.pop(document["load"], None)
         if served is not None:
             await served.retire()
         return {}

@@ -41,6 +41,3 @@ class Standing:
             yield LOG, {"change": self._log}
         for document in self._regions.values():
             yield REGISTER, document
-
-    def has_region(self, document: Document) -> bool:
-        return (document["principal"], document["name"]) in self._regions

@@ -86,6 +86,8 @@ class Workers:
         self._watching.cancel()
         for process in self._running.values():
             process.kill("other", "the server ends")
+        for keeping in self._keeping:
+            keeping.cancel()
         try:
             if isinstance(error, asyncio.CancelledError):
                 await self._tasks.__aexit__(kind, error, traceback)
@@ -112,6 +114,9 @@ class Workers:
         """Have every worker drain, and wait for their ends. The ports are given up."""
         self._crew.begin_drain()
         self._ports.close()
+        for number, process in self._running.items():
+            if number not in self._crew.members:
+                process.kill("other", "the server ends")
         drain = self._settings.drain
         _, late = await asyncio.wait(self._keeping, timeout=drain.linger + drain.grace + _AFTER_DRAIN_S)
         if late:
@@ -214,7 +219,7 @@ class Workers:
 
     def _answer(self, member: Member, what: str, document: Document) -> Answer:
         match what:
-            case "begun":
+            case "begun" if not self._crew.stopping:
                 self._tasks.create_task(self._bring_up(member))
             case "leaving":
                 return self._crew.withdraw(member)
@@ -233,6 +238,7 @@ class Workers:
         name = document.get("name", "")
         match what:
             case "index":
+                await self._crew.look()
                 return to_json(tuple[IndexEntry, ...], await self._lifecycle.index())
             case "load":
                 await self._load(name, document.get("brought"))
