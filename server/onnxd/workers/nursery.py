@@ -72,7 +72,8 @@ def _begin(parent: int, orders: socket.socket) -> None:
 
 
 def serve(orders: socket.socket) -> None:
-    """Fork a worker for each order, and tell of each that has ended, until the supervisor has gone."""
+    """Fork a worker for each order, and tell of each that has ended, until the supervisor has gone. Another
+    order is to close sockets that no further worker will need."""
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     os.set_blocking(woken, False)
@@ -88,7 +89,12 @@ def serve(orders: socket.socket) -> None:
             data, descriptors, _, _ = socket.recv_fds(orders, MOST_BYTES, 1)
             if not data:
                 return
-            number = int(json.loads(data)["number"])
+            order = json.loads(data)
+            if "close" in order:
+                for unneeded in order["close"]:
+                    os.close(unneeded)
+                continue
+            number = int(order["number"])
             nursery = os.getpid()
             pid = os.fork()
             if not pid:

@@ -28,6 +28,8 @@ class End:
     """One of WORKER_ENDS."""
     text: str
     """A sentence."""
+    its_own: bool = True
+    """Whether it was this worker that failed."""
 
 
 class WorkerProcess:
@@ -48,11 +50,11 @@ class WorkerProcess:
 
     async def end(self) -> End:
         """Wait for it."""
-        code = await self.code
+        code = await asyncio.shield(self.code)
         if self._killed is not None:
             return self._killed
         if code is None:
-            return End("other", "the process that it was forked from has ended")
+            return End("other", "the process that it was forked from has ended", its_own=False)
         if code == 0:
             return End("drained", "it was told to end by a signal, and has drained")
         if code < 0:
@@ -72,6 +74,7 @@ class Nursery:
         self._forked = forked
         self._orders: socket.socket | None = None
         self._process: asyncio.subprocess.Process | None = None
+        self._starting = asyncio.Lock()
         self._forking: dict[int, asyncio.Future[WorkerProcess]] = {}
         self._workers: dict[int, WorkerProcess] = {}
 
@@ -96,7 +99,8 @@ class Nursery:
 
     async def fork(self, number: int, channel: socket.socket) -> WorkerProcess:
         """A new worker, with its end of a channel. Raises OSError, TimeoutError."""
-        orders = self._orders or await self._start()
+        async with self._starting:
+            orders = self._orders or await self._start()
         forked: asyncio.Future[WorkerProcess] = asyncio.get_running_loop().create_future()
         self._forking[number] = forked
         try:
@@ -105,6 +109,12 @@ class Nursery:
                 return await forked
         finally:
             self._forking.pop(number, None)
+
+    def close_inherited(self) -> None:
+        """No more workers are needed: what they would have inherited is given up."""
+        if self._orders is not None:
+            with contextlib.suppress(OSError):
+                self._orders.send(json.dumps({"close": self._inherited}).encode())
 
     async def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -34,6 +34,9 @@ from onnxd.workers.worker import Begin
 _LOOK_EVERY_S: Final = 2.0
 _MOST_SILENCE_S: Final = 30.0
 _START_S: Final = 120.0
+_OTHER_DELAY_S: Final = 0.1
+"""Before a worker is replaced that has drained, or has ended with its nursery."""
+_LEAVE_S: Final = 10.0
 _BATCHING_S: Final = 10.0
 _AFTER_DRAIN_S: Final = 15.0
 """What a worker has to end in, beyond the drain's own times."""
@@ -113,10 +116,13 @@ class Workers:
     async def drain(self) -> None:
         """Have every worker drain, and wait for their ends. The ports are given up."""
         self._crew.begin_drain()
+        self._nursery.close_inherited()
         self._ports.close()
-        for number, process in self._running.items():
-            if number not in self._crew.members:
-                process.kill("other", "the server ends")
+        for number, keeping in enumerate(self._keeping):
+            if number not in self._running:
+                keeping.cancel()
+            elif number not in self._crew.members:
+                self._running[number].kill("other", "the server ends")
         drain = self._settings.drain
         _, late = await asyncio.wait(self._keeping, timeout=drain.linger + drain.grace + _AFTER_DRAIN_S)
         if late:
@@ -155,7 +161,7 @@ class Workers:
                 raise WorkersFailed(refusal)
             if refusal:
                 end = End(end.kind, f"it cannot start: {refusal}")
-            delay_s = 0.0 if end.kind == "drained" else self._deaths.note(asyncio.get_running_loop().time())
+            delay_s = self._delay_s(end)
             if delay_s is None:
                 _log.critical("workers die too often", worker=number, reason=end.text)
                 raise WorkersFailed(
@@ -164,6 +170,11 @@ class Workers:
                 )
             _log.warning("worker ended and is started again", worker=number, reason=end.text, in_s=delay_s)
             await asyncio.sleep(delay_s)
+
+    def _delay_s(self, end: End) -> float | None:
+        if end.kind == "drained" or not end.its_own:
+            return _OTHER_DELAY_S
+        return self._deaths.note(asyncio.get_running_loop().time())
 
     async def _life(self, number: int) -> End:
         ours, theirs = socket.socketpair()
@@ -185,7 +196,12 @@ class Workers:
                 admitting = tasks.create_task(self._admit(member, begin))
                 await channel.serve()
                 admitting.cancel()
-            return await process.end()
+            try:
+                async with asyncio.timeout(_LEAVE_S):
+                    return await process.end()
+            except TimeoutError:
+                process.kill("other", "it had closed its side, and did not end")
+                return await process.end()
         finally:
             process.kill("other", "it has closed its side")
             await self._crew.leave(member)
