@@ -20,7 +20,7 @@ from tests.support.segments import segment
 from tests.support.server import ServerProcess, publish, server_process
 from tests.support.traffic import Window, drive
 from tests.support.until import until
-from tests.support.workers import Connections, connections, open_sockets, workers_of
+from tests.support.workers import Connections, connections, nursery_of, open_sockets, workers_of
 
 WORKERS: Final = 2
 BODY: Final = {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}]}
@@ -248,3 +248,13 @@ def test_a_port_that_is_taken_is_told_before_any_worker_starts(server: ServerPro
     other = server_process(tmp_path / "models", tmp_path / "other", "--workers", "2", "--http-port", taken)
     with pytest.raises(AssertionError, match=f"cannot listen for HTTP on 127.0.0.1:{taken}"), other:
         pass
+
+
+async def test_all_workers_come_back_when_what_they_are_forked_from_has_died(server: ServerProcess) -> None:
+    before = workers_of(server)
+    os.kill(nursery_of(server), signal.SIGKILL)
+    await until(lambda: workers_of(server).keys() == before.keys() and workers_of(server) != before)
+    await until(lambda: ready(server))
+    assert not set(workers_of(server).values()) & set(before.values())
+    async with connections(server, count=6) as clients:
+        await infer(clients)

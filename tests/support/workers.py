@@ -31,6 +31,15 @@ def workers_of(server: ServerProcess) -> dict[int, int]:
     return found
 
 
+def nursery_of(server: ServerProcess) -> int:
+    """What they are forked from."""
+    [pid] = {
+        int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        for pid in workers_of(server).values()
+    }
+    return pid
+
+
 def open_sockets(pid: int) -> int:
     """Connections and listening sockets of a process."""
     return sum(str(each.readlink()).startswith("socket:") for each in Path(f"/proc/{pid}/fd").iterdir())
