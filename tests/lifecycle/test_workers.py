@@ -1,6 +1,8 @@
 """Several workers are one server: whichever is asked, all have done it, and the answer is about all."""
 
 import asyncio
+import base64
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -39,7 +41,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     publish(home / "models", "plus", 1, add_one(), CONFIG)
     arguments = (
         "--workers", str(WORKERS), "--model-control", "explicit", "--load-model", "*",
-        "--shared-memory-enabled",
+        "--shared-memory-enabled", "--model-overrides",
     )  # fmt: skip
     with server_process(home / "models", home / "state", *arguments) as started:
         yield started
@@ -233,14 +235,53 @@ async def test_a_worker_that_dies_takes_only_its_own_requests_along(
         only(await clients.get("/v2/models/counter/stats"))
 
 
-async def test_a_worker_that_is_told_to_end_drains_and_is_replaced(server: ServerProcess) -> None:
+async def test_a_worker_that_is_told_to_end_drains_and_its_successor_knows_all_that_clients_have_set(
+    server: ServerProcess, repository: Path
+) -> None:
+    """A model that a call brought, a config that was changed, a model unloaded, the log, a region."""
+    publish(repository, "changed", 1, row_constant(3), CONFIG)
+    brought = {
+        "config": json.dumps({"max_batch_size": 8}),
+        "file:1/model.onnx": base64.b64encode(row_constant(42)).decode(),
+    }
     before = workers_of(server)
-    os.kill(before[0], signal.SIGTERM)
-    await until(lambda: workers_of(server).get(0, before[0]) != before[0])
-    async with connections(server, count=6) as clients:
-        assert {status for status, _ in await clients.post("/v2/models/plus/infer", BODY)} == {200}
+    with segment(64) as shared:
+        region = {"key": shared.key, "offset": 0, "byte_size": 64}
+        async with connections(server, count=1) as clients:
+            for path, document in (
+                ("/v2/repository/models/brought/load", {"parameters": brought}),
+                ("/v2/repository/models/changed/load", {}),
+                ("/v2/repository/models/other/unload", {}),
+                ("/v2/logging", {"log_verbose_level": 2}),
+                ("/v2/systemsharedmemory/region/kept/register", region),
+            ):
+                [(status, answer)] = await clients.post(path, document)
+                assert status == 200, (path, answer)
+            config = repository / "changed" / "config.yaml"
+            config.write_text(f"{CONFIG}batching: {{max_queue_size: 7}}\n")
+            [(status, answer)] = await clients.post("/v2/repository/models/changed/load")
+            assert status == 200, answer
+        os.kill(before[0], signal.SIGTERM)
+        await until(lambda: workers_of(server).get(0, before[0]) != before[0])
         await until(lambda: ready(server))
-    assert workers_of(server)[1] == before[1]
+        assert workers_of(server)[1] == before[1]
+        async with connections(server) as clients:
+            for status, answer in await clients.post("/v2/models/brought/infer", BODY):
+                assert status == 200
+                assert answer["outputs"][0]["data"][0] == 42
+            for _, answer in await clients.get("/v2/models/changed/batching"):
+                assert answer["policy"]["max_queue_size"] == 7
+            assert {status for status, _ in await clients.get("/v2/models/other/ready")} == {503}
+            assert only(await clients.get("/v2/logging"))[1]["log_verbose_level"] == 2
+            assert [row["name"] for row in only(await clients.get("/v2/systemsharedmemory/status"))[1]] == [
+                "kept"
+            ]
+            for path, document in (
+                ("/v2/repository/models/other/load", {}),
+                ("/v2/logging", {"log_verbose_level": 0}),
+                ("/v2/systemsharedmemory/region/kept/unregister", {}),
+            ):
+                await clients.post(path, document)
 
 
 def test_a_port_that_is_taken_is_told_before_any_worker_starts(server: ServerProcess, tmp_path: Path) -> None:
