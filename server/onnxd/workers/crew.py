@@ -163,8 +163,8 @@ class Crew:
             except ServerError as error:
                 failures.append(error.message)
             except Gone:
-                if not self.stopping:
-                    failures.append(f"worker {member.number} has ended while it loaded it")
+                if not await self._successor_has(member, order.load):
+                    failures.append(f"worker {member.number} and its successor have ended while loading it")
             except TimeoutError:
                 failures.append(f"worker {member.number} has not loaded it within {PREPARE_S:g} s")
                 member.kill("silent", "it did not answer in time, and was killed")
@@ -176,6 +176,22 @@ class Crew:
         async with self.changed:
             while not self.opened and not self.stopping and len(self.members) < self.count:
                 await self.changed.wait()
+
+    async def _successor_has(self, ended: Member, load: int) -> bool:
+        """Whether whoever takes the place of one that has ended builds the version, as it has to before it
+        listens. If it ends too, that is the version's doing. True while the server stops."""
+        successor: Member | None = None
+        async with asyncio.timeout(PREPARE_S), self.changed:
+            while not self.is_stopping():
+                now = self.members.get(ended.number)
+                if successor is not None and now is not successor:
+                    return False
+                if now is not None and now is not ended:
+                    successor = now
+                    if now.listening:
+                        return load in now.known
+                await self.changed.wait()
+        return True
 
     async def discard(self, load: int) -> None:
         """Have everybody let go of a version, once its last request has ended; wait for that."""

@@ -18,11 +18,13 @@ from onnxd.repository.memory_ledger import MemoryLedger
 from onnxd.repository.store import default_state_dir
 from onnxd.runtime.process_room import ProcessRoom
 from onnxd.runtime.trial import TrialRoom
+from onnxd.security.opening import AuthUnusable
 from onnxd.settings.server_settings import ServerSettings
 from onnxd.shared_memory.service import SharedMemory
 from onnxd.telemetry.log_settings import LogSettings
 from onnxd.telemetry.logs import log_settings, logging_to_stderr
 from onnxd.telemetry.run_time_settings import RunTimeSettings
+from onnxd.telemetry.setup import TracingUnavailable
 from onnxd.workers.channel import Channel, Gone
 from onnxd.workers.doors import Doors
 from onnxd.workers.duties import Duties
@@ -78,9 +80,11 @@ async def _serve(number: int, begin: Begin, duties: Duties, channel: Channel, lo
             with contextlib.suppress(Gone, TimeoutError):
                 await channel.ask("farewell", {"report": await duties.report()}, within_s=_TELL_S)
     except Exception as error:  # the supervisor tells the operator, whatever it is
-        _log.info("cannot serve", exc_info=error)
+        error = _first(error)
+        if not isinstance(error, OSError | AuthUnusable | TracingUnavailable):  # those are sentences
+            _log.error("cannot serve", exc_info=error)
         with contextlib.suppress(Gone, TimeoutError):
-            await channel.ask("refused", {"reason": _reason(error)}, within_s=_TELL_S)
+            await channel.ask("refused", {"reason": str(error) or type(error).__name__}, within_s=_TELL_S)
         return FAILED_TO_START
     return 0
 
@@ -130,10 +134,10 @@ async def _obey(channel: Channel) -> None:
     os._exit(1)
 
 
-def _reason(error: Exception) -> str:
+def _first(error: Exception) -> Exception:
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
-    return str(error) or type(error).__name__
+    return error
 
 
 def _on_signal(number: int, stopping: asyncio.Event) -> None:

@@ -1,8 +1,9 @@
 """Workers are told the same: a newcomer catches up, what fails in one is told, who is silent is ended."""
 
 import asyncio
+import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from onnxd.errors import AlreadyExists, LoadFailed, ServerError
-from onnxd.workers.channel import Answer, Channel, Document
+from onnxd.workers.channel import Answer, Channel, Document, Gone
 from onnxd.workers.crew import Crew, Member
 from onnxd.workers.orders import ModelOrder, Prepare
 from onnxd.workers.standing import LOG, REGISTER
@@ -94,6 +95,30 @@ async def test_a_version_that_one_cannot_build_is_built_by_nobody() -> None:
             assert "prepare" not in late.names()
 
 
+@pytest.mark.parametrize("fatal", [False, True], ids=["by chance", "by the model"])
+async def test_a_worker_that_ends_while_it_builds_is_waited_for_once(fatal: bool) -> None:
+    """Its end may have nothing to do with the model; that of its successor has."""
+    crew, good, dying = Crew(2), Told(0), Told(1, silent={"prepare"})
+    successor = Told(1, silent={"prepare"} if fatal else set())
+    async with joined(crew, good), asyncio.TaskGroup() as tasks:
+        async with joined(crew, dying):
+            member = crew.members[1]
+            preparing = tasks.create_task(_outcome(crew.prepare(version(1))))
+            await until(lambda: "prepare" in dying.names())
+        await crew.leave(member)
+        if fatal:
+            joining = joined(crew, successor)
+            entering = tasks.create_task(_quietly(joining.__aenter__()))
+            await until(lambda: "prepare" in successor.names())
+            await crew.leave(crew.members[1])
+            assert "its successor" in await preparing
+            entering.cancel()
+        else:
+            async with joined(crew, successor):
+                assert await preparing == ""
+                assert successor.names()[0] == "prepare"
+
+
 async def test_a_region_that_one_cannot_open_is_open_in_none() -> None:
     crew, good, bad = Crew(2), Told(0), Told(1, failing={REGISTER: AlreadyExists("here")})
     region = {"principal": "p", "name": "r", "wanted": ["/k", 0, 8], "local": True}
@@ -134,3 +159,16 @@ async def test_at_the_start_a_model_waits_for_all_workers() -> None:
 
 def _whole(crew: Crew) -> bool:
     return crew.whole
+
+
+async def _outcome(preparing: Coroutine[Any, Any, None]) -> str:
+    try:
+        await preparing
+    except LoadFailed as failed:
+        return failed.message
+    return ""
+
+
+async def _quietly(entering: Any) -> None:
+    with contextlib.suppress(asyncio.CancelledError, Gone, BaseExceptionGroup):
+        await entering
