@@ -23,6 +23,7 @@ from onnxd_client.errors import (
     Unauthenticated,
     Unavailable,
 )
+from onnxd_client.moments import Moment
 from onnxd_client.results import (
     Classification,
     IndexEntry,
@@ -44,6 +45,7 @@ __all__ = [
     "InferResult",
     "InvalidRequest",
     "ModelMetadata",
+    "Moment",
     "NotFound",
     "PermissionDenied",
     "RateLimited",

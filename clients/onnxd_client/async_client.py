@@ -19,9 +19,11 @@ from google.protobuf.message import Message
 
 from onnxd_client.address import Address
 from onnxd_client.codec import Codec, Exchange, LoadOverride, Parameter
+from onnxd_client.errors import InvalidRequest
 from onnxd_client.grpc_codec import GrpcCodec, infer_request, is_empty, stream_result
 from onnxd_client.http_codec import HttpCodec
 from onnxd_client.inputs import Inputs
+from onnxd_client.moments import EVENTS_PATH, Moment, MomentReader
 from onnxd_client.plan import Plan, run_async
 from onnxd_client.results import Document, IndexEntry, InferResult, ModelMetadata, ServerMetadata
 from onnxd_client.retry import RetryPolicy
@@ -166,6 +168,21 @@ class AsyncClient:
         """Which nodes run on which provider, and their share of a run; onnxd's own, over HTTP only. The first
         answer for a version takes as long as its load."""
         return await self._ask(self._codec.placement(model, version_text(version)))
+
+    async def watch(self) -> AsyncGenerator[Moment, None]:
+        """What the server is doing, a moment a second, until it drains; onnxd's own, over HTTP only.
+
+        Counters only grow until a version is loaded again: rates and quantiles come of two moments. Raises a
+        ServerError, Unavailable for one watcher too many or a lost connection.
+        """
+        if not isinstance(self._transport, AsyncHttpTransport):
+            raise InvalidRequest("the server's moments are told over HTTP only: use an http:// address")
+        context = self._session.context(None, None)
+        reader = MomentReader()
+        async with aclosing(self._transport.lines(EVENTS_PATH, context.headers)) as lines:
+            async for line in lines:
+                if (moment := reader.read(line)) is not None:
+                    yield moment
 
     async def _probe(self, exchange: Exchange[Any, Any, bool]) -> bool:
         return await self._run(self._session.probe(exchange, self._session.context(None, None)))

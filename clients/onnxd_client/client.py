@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -10,9 +11,11 @@ from google.protobuf.message import Message
 
 from onnxd_client.address import Address
 from onnxd_client.codec import Codec, Exchange, LoadOverride, Parameter
+from onnxd_client.errors import InvalidRequest
 from onnxd_client.grpc_codec import GrpcCodec, infer_request, is_empty, stream_result
 from onnxd_client.http_codec import HttpCodec
 from onnxd_client.inputs import Inputs
+from onnxd_client.moments import EVENTS_PATH, Moment, MomentReader
 from onnxd_client.plan import Plan, run
 from onnxd_client.results import Document, IndexEntry, InferResult, ModelMetadata, ServerMetadata
 from onnxd_client.retry import RetryPolicy
@@ -182,6 +185,19 @@ class Client:
         """Which nodes run on which provider, and their share of a run; onnxd's own, over HTTP only. The first
         answer for a version takes as long as its load."""
         return self._ask(self._codec.placement(model, version_text(version)))
+
+    def watch(self) -> Generator[Moment, None, None]:
+        """What the server is doing, a moment a second, until it drains; onnxd's own, over HTTP only.
+
+        Counters only grow until a version is loaded again: rates and quantiles come of two moments. Raises a
+        ServerError, Unavailable for one watcher too many or a lost connection.
+        """
+        if not isinstance(self._transport, HttpTransport):
+            raise InvalidRequest("the server's moments are told over HTTP only: use an http:// address")
+        context = self._session.context(None, None)
+        reader = MomentReader()
+        with closing(self._transport.lines(EVENTS_PATH, context.headers)) as lines:
+            yield from filter(None, map(reader.read, lines))
 
     def _probe(self, exchange: Exchange[Any, Any, bool]) -> bool:
         return self._run(self._session.probe(exchange, self._session.context(None, None)))

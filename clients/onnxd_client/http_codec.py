@@ -13,7 +13,7 @@ import orjson
 
 from onnxd_client import tensors
 from onnxd_client.codec import CONFIG, FILE, ROLLBACK, Exchange, InferCall, LoadOverride, Parameter
-from onnxd_client.errors import InvalidRequest, ServerFault
+from onnxd_client.errors import InvalidRequest, ServerError, ServerFault
 from onnxd_client.http_errors import error_class, retry_after
 from onnxd_client.results import (
     Document,
@@ -155,11 +155,7 @@ class HttpCodec:
 
     def _check(self, reply: HttpReply) -> None:
         if reply.status != 200:
-            raise error_class(reply.status)(
-                _error_text(reply),
-                retry_after=retry_after(reply.headers.get("retry-after"), self._now()),
-                status=f"HTTP {reply.status}",
-            )
+            raise refusal(reply, self._now())
 
     def _nothing(self, reply: HttpReply) -> None:
         self._check(reply)
@@ -284,6 +280,15 @@ def _document(value: object) -> Document:
     if not isinstance(value, dict):
         raise TypeError(f"expected an object, got {type(value).__name__}")
     return value
+
+
+def refusal(reply: HttpReply, now: float) -> ServerError:
+    """The error that an answer is. `now`: seconds of the Unix epoch, for dates in Retry-After."""
+    return error_class(reply.status)(
+        _error_text(reply),
+        retry_after=retry_after(reply.headers.get("retry-after"), now),
+        status=f"HTTP {reply.status}",
+    )
 
 
 def _error_text(reply: HttpReply) -> str:

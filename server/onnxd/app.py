@@ -11,7 +11,7 @@ import platform
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Final
 
@@ -44,10 +44,14 @@ from onnxd.security.tls import Certificates
 from onnxd.settings.server_settings import ServerSettings
 from onnxd.shared_memory.service import SharedMemory
 from onnxd.telemetry.audit import open_audit
+from onnxd.telemetry.export_counts import ExportCounts, SpanCounts
 from onnxd.telemetry.log_settings import LogSettings
 from onnxd.telemetry.logs import log_settings
+from onnxd.telemetry.loop_lag import LoopLag
+from onnxd.telemetry.metric_export import open_metric_export
 from onnxd.telemetry.metrics import Metrics
 from onnxd.telemetry.observation import Observation
+from onnxd.telemetry.recent import Recent
 from onnxd.telemetry.refusals import Refusals
 from onnxd.telemetry.run_time_settings import RunTimeSettings
 from onnxd.telemetry.setup import open_tracing
@@ -96,9 +100,11 @@ class Control:
     catalog: Catalog
     plane: ControlPlane
     trials: TrialRoom
+    threads: ThreadBudget
     memory: MemoryLedger
     loads: Callable[[], Mapping[str, int]]
     """Loads so far, by result."""
+    spans: SpanCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +128,13 @@ async def open_server(
     Raises StateDirectoryUnusable, PortTaken, TracingUnavailable, SharedMemoryUnavailable, AuthUnusable,
     KeyFileUnusable, AuditUnusable, TlsUnusable, TokenKeysUnusable: for the operator, each with its mend.
     """
-    tracing = await open_telemetry(settings, resources)
+    catalog = Catalog()
+    spans = SpanCounts()
+    tracing = await open_telemetry(settings, resources, catalog, spans)
     state_dir = settings.state_dir or default_state_dir()
     store = resources.enter_context(SnapshotStore(state_dir))
     trials = await resources.enter_async_context(TrialRoom(settings.trial))
     processes = await resources.enter_async_context(ProcessRoom(settings.isolation))
-    catalog = Catalog()
     threads = ThreadBudget(settings.threads.budget or cpu_budget(), settings.threads.sharing)
     memory = MemoryLedger(settings.memory.budget_bytes())
     loader = Loader(
@@ -140,17 +147,22 @@ async def open_server(
         verdicts=VerdictFiles(state_dir),
     )
     lifecycle = await resources.enter_async_context(lifecycle_of(settings, catalog, loader))
-    control = Control(catalog, lifecycle, trials, memory, lifecycle.loads.copy)
+    control = Control(catalog, lifecycle, trials, threads, memory, lifecycle.loads.copy, spans)
     fronts = await open_fronts(settings, resources, control, tracing, log)
     return Server(
         fronts.http, fronts.grpc, fronts.inference, fronts.metrics, fronts.seen, lifecycle, threads, memory
     )
 
 
-async def open_telemetry(settings: ServerSettings, resources: AsyncExitStack) -> Tracing:
+async def open_telemetry(
+    settings: ServerSettings, resources: AsyncExitStack, catalog: Catalog, spans: SpanCounts
+) -> Tracing:
     """The audit log and the traces, which are closed last. Raises AuditUnusable, TracingUnavailable."""
     resources.enter_context(open_audit(settings.audit))
-    return await resources.enter_async_context(open_tracing(settings.tracing, version("onnxd")))
+    recent = Recent(settings.recent, catalog.knows)
+    return await resources.enter_async_context(
+        open_tracing(settings.tracing, version("onnxd"), recent=recent, counts=spans)
+    )
 
 
 def lifecycle_of(settings: ServerSettings, catalog: Catalog, loader: Loader) -> Lifecycle:
@@ -196,7 +208,25 @@ async def open_fronts(
     )
     fleet = seat.fleet(shared_memory, run_time) if seat else Alone(shared_memory, run_time)
     sockets = seat.sockets if seat else Sockets()
-    metrics = Metrics(lambda: observe(release, inference, control, refusals), seat.gather if seat else None)
+    exports = ExportCounts()
+    lag = await resources.enter_async_context(LoopLag())
+
+    def seen() -> Observation:
+        by_parts = observe(release, inference, control, refusals)
+        return replace(
+            by_parts,
+            loop_lag_s=lag.worst_s,
+            threads={"budget": control.threads.budget, "claimed": sum(control.threads.shares.values())},
+            spans=control.spans.snapshot(),
+            metric_exports=exports.snapshot(),
+            exemplars=tracing.exemplars.snapshot((each.model, each.version) for each in by_parts.versions),
+        )
+
+    metrics = Metrics(seen, seat.gather if seat else None)
+    if seat is None:  # of several processes, the supervisor sends the sum
+        await resources.enter_async_context(
+            open_metric_export(settings.metric_export, metrics, release, exports)
+        )
     grpc = await resources.enter_async_context(
         GrpcFrontend(
             settings.grpc,
@@ -229,6 +259,7 @@ async def open_fronts(
             tls=tls,
             metrics=metrics if settings.metrics.enabled else None,
             placements=PlacementReports(control.trials),
+            observe=seen,
             sock=sockets.http,
         )
     )

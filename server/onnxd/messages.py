@@ -40,6 +40,49 @@ class Principal:
 ANONYMOUS: Final = Principal("anonymous")
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Which version of which model runs something, and from what it was loaded."""
+
+    model: str
+    version: int = 0
+    """0 = not known."""
+    content: str = ""
+    """The hash of the version's files; empty = not known."""
+    provider: str = ""
+    """The one that its session prefers of those that it really has."""
+
+
+@dataclass(slots=True, eq=False)
+class Execution:
+    """One run of a model: what its requests have in common. It holds no request and no tensor.
+
+    Times are of time.monotonic_ns(); 0 = not reached.
+    """
+
+    origin: Origin
+    rows: int
+    requests: int
+    cut: str
+    instance: int = 0
+    """Which of the version's instances ran it, from 0."""
+    again: bool = False
+    """A part of a batch that had failed."""
+    taken_ns: int = 0
+    start_ns: int = 0
+    end_ns: int = 0
+    settled_ns: int = 0
+    """Its outputs are split, and its requests answered or failed."""
+    elements: int = 0
+    """In its inputs with dynamic axes, padding included."""
+    padding: int = 0
+    """How many of them are padding."""
+    error: str = ""
+    """The class of what it failed with."""
+    span: object | None = None
+    """For telemetry, which links it with its requests."""
+
+
 @dataclass(slots=True)
 class Timeline:
     """When a request passed each point, in nanoseconds of time.monotonic_ns(); 0 = not reached."""
@@ -62,6 +105,8 @@ class Timeline:
     batch_requests: int = 0
     cut: str = ""
     """Why the batch was cut where it was (scheduler/policy.py has the reasons)."""
+    executions: tuple[Execution, ...] = ()
+    """The runs that it was in: one, but for a request in parts, or of a batch that failed and was divided."""
 
 
 @dataclass(frozen=True, slots=True)

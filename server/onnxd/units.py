@@ -11,6 +11,8 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(us|µs|ms|s|m|h)")
 _DURATION_SECONDS: Final = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATIONS: Final = ((3600.0, "h"), (60.0, "m"), (1.0, "s"), (1e-3, "ms"), (1e-6, "us"))
+_SIZES: Final = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 _LONGEST_S: Final = 366 * 86400.0
 _LARGEST_BYTES: Final = 2**60
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|KiB|MiB|GiB)")
@@ -62,6 +64,25 @@ def size_text(size_bytes: int) -> str:
             break
         size, unit = size / 1024, larger
     return f"{size:.3g} {unit}"
+
+
+def duration(seconds: float) -> str:
+    """In the largest unit that leaves a whole number: 1800.0 -> 30m."""
+    if seconds == 0:
+        return "0s"
+    for unit_s, name in _DURATIONS:
+        count = seconds / unit_s
+        if round(count) >= 1 and abs(count - round(count)) < 1e-9 * count:
+            return f"{round(count)}{name}"
+    return f"{seconds:.9f}".rstrip("0") + "s"
+
+
+def bytes_of(size: int) -> str:
+    """In the largest unit that leaves a whole number: 67108864 -> 64MiB; -1 (no limit) as it is."""
+    for unit, name in _SIZES:
+        if size > 0 and size % unit == 0:
+            return f"{size // unit}{name}"
+    return str(size) if size <= 0 else f"{size}B"
 
 
 Seconds = Annotated[

@@ -9,8 +9,6 @@ from typing import Any, Final
 
 import grpc
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from onnxd.telemetry.trace_settings import TraceSettings
@@ -21,6 +19,7 @@ from tests.support.http_server import INFER, HttpServer, http_server
 from tests.support.raw_http import Answer, connect, request_bytes
 from tests.support.server import running_server, server_process
 from tests.support.serving import identity_spec, served_version, serving
+from tests.support.spans import sending_to
 
 TRACED: Final = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 NOT_TRACED: Final = TRACED[:-2] + "00"
@@ -57,13 +56,10 @@ class Stand:
 async def stand() -> AsyncIterator[Stand]:
     models = serving(served_version(identity_spec()), served_version(identity_spec("other")))
     exporter = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
     settings = TraceSettings(collector={})
-    tracing = Tracing(provider.get_tracer("test"), settings)
+    tracing = Tracing(sending_to(exporter), settings)
     async with http_server(models, tracing=tracing) as http, grpc_server(models, tracing=tracing) as calls:
         yield Stand(http, calls, settings, exporter)
-    provider.shutdown()
 
 
 wires = pytest.mark.parametrize("wire", ["http", "grpc"])

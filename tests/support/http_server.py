@@ -15,6 +15,7 @@ from onnxd.runtime.trial import TrialRoom
 from onnxd.security.gate import Gate
 from onnxd.telemetry.log_settings import LogSettings
 from onnxd.telemetry.metrics import Metrics
+from onnxd.telemetry.observation import Observation
 from onnxd.telemetry.run_time_settings import RunTimeSettings
 from onnxd.telemetry.tracing import Tracing
 from tests.support.raw_http import Answer, connect, request_bytes
@@ -91,6 +92,7 @@ async def http_server(
         gate=gate or Gate(),
         metrics=metrics,
         placements=PlacementReports(TrialRoom()),
+        observe=lambda: Observation({}, stand.inference.observe(), stand.inference.in_flight, {}, {}),
     )
     async with frontend:
         yield HttpServer(frontend, stand)

@@ -61,6 +61,8 @@ def _versions(names: list[str]) -> st.SearchStrategy[tuple[VersionObservation, .
         placements=st.fixed_dictionaries({"inline": _counts, "thread": _counts, "process": _counts}),
         load_s=st.floats(0, 1000),
         run_times=st.none() | st.builds(RunTimes, st.floats(0, 10), st.floats(0, 10), st.integers(1, 1000)),
+        waiting_rows=_counts,
+        waiting_bytes=_counts,
         restarts=st.just({}) | st.fixed_dictionaries(dict.fromkeys(DEATH_KINDS, _counts)),
     )
     several = st.lists(one, max_size=3, unique_by=lambda seen: (seen.model, seen.version))
@@ -74,6 +76,10 @@ observations: Final = st.builds(
     in_flight=_counts,
     refused=st.fixed_dictionaries(dict.fromkeys(REASONS, _counts)),
     loads=st.fixed_dictionaries({"success": _counts, "failure": _counts}),
+    loop_lag_s=st.floats(0, 10),
+    threads=st.fixed_dictionaries({"budget": _counts, "claimed": _counts}),
+    spans=st.fixed_dictionaries({"sent": _counts, "failed": _counts, "dropped": _counts}),
+    metric_exports=st.fixed_dictionaries({"sent": _counts, "failed": _counts, "skipped": _counts}),
     process=st.none() | _usages,
     machine=st.none() | _machines,
 )

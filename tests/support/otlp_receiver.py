@@ -14,6 +14,14 @@ from typing import Final, Self
 
 import grpc
 from aiohttp import web
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
+)
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2_grpc import (
+    MetricsServiceServicer,
+    add_MetricsServiceServicer_to_server,
+)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -23,6 +31,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
     add_TraceServiceServicer_to_server,
 )
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 Value = str | bool | int | float
@@ -48,6 +57,8 @@ class ReceivedSpan:
     """UNSET, OK, ERROR."""
     status_message: str
     trace_state: str
+    links: tuple[tuple[str, str], ...]
+    """Trace and span that it is linked to."""
     resource: Mapping[str, Value]
 
 
@@ -189,6 +200,7 @@ def _received(span: Span, resource: Mapping[str, Value]) -> ReceivedSpan:
         status=Status.StatusCode.Name(span.status.code).removeprefix("STATUS_CODE_"),
         status_message=span.status.message,
         trace_state=span.trace_state,
+        links=tuple((link.trace_id.hex(), link.span_id.hex()) for link in span.links),
         resource=resource,
     )
 
@@ -209,3 +221,42 @@ def _value(value: AnyValue) -> Value:
             return value.double_value
         case other:
             raise AssertionError(f"an attribute of an unexpected kind: {other}")
+
+
+class MetricsReceiver(MetricsServiceServicer):
+    """An OTLP receiver of metrics over gRPC on a port of its own choice; what came last is what counts."""
+
+    def __init__(self) -> None:
+        self.metrics: dict[str, Metric] = {}
+        self.resource: Mapping[str, Value] = {}
+        self.arrived = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self._server = grpc.aio.server()
+        # Generated without annotations.
+        add_MetricsServiceServicer_to_server(self, self._server)  # type: ignore[no-untyped-call]
+        self._port = self._server.add_insecure_port("127.0.0.1:0")
+        await self._server.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._server.stop(None)
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    async def Export(
+        self,
+        request: ExportMetricsServiceRequest,
+        context: grpc.aio.ServicerContext[ExportMetricsServiceRequest, ExportMetricsServiceResponse],
+    ) -> ExportMetricsServiceResponse:
+        for of_resource in request.resource_metrics:
+            self.resource = _values(of_resource.resource.attributes)
+            self.metrics = {
+                metric.name: metric for scope in of_resource.scope_metrics for metric in scope.metrics
+            }
+        self.arrived.set()
+        return ExportMetricsServiceResponse()

@@ -2,12 +2,14 @@
 
 import asyncio
 import math
+import time
+from collections.abc import AsyncGenerator, Mapping
 
 import httpx
 
 from onnxd_client.address import Address
 from onnxd_client.errors import DeadlineExceeded
-from onnxd_client.http_codec import HttpReply, HttpRequest
+from onnxd_client.http_codec import HttpReply, HttpRequest, refusal
 from onnxd_client.plan import Attempt
 from onnxd_client.transport import http_setup
 
@@ -45,6 +47,25 @@ class AsyncHttpTransport:
         except httpx.DecodingError as error:
             raise http_setup.undecodable(error, self._address) from error
         return http_setup.reply(response, response.content)
+
+    async def lines(self, path: str, headers: Mapping[str, str]) -> AsyncGenerator[str, None]:
+        """The lines of an answer that goes on: each within some seconds of the one before. Raises a
+        ServerError; leaving the iterator early closes the connection."""
+        try:
+            async with self._client.stream(
+                "GET",
+                self._address.path + path,
+                headers=dict(headers),
+                timeout=http_setup.timeouts(http_setup.LINE_TIMEOUT),
+            ) as response:
+                if response.status_code != httpx.codes.OK:
+                    raise refusal(http_setup.reply(response, await response.aread()), time.time())
+                async for line in response.aiter_lines():
+                    yield line
+        except httpx.TransportError as error:
+            raise http_setup.failure(error, self._address) from error
+        except httpx.DecodingError as error:
+            raise http_setup.undecodable(error, self._address) from error
 
     async def aclose(self) -> None:
         await self._client.aclose()

@@ -22,6 +22,7 @@ from onnxd_client.http_codec import HttpReply, HttpRequest
 from onnxd_client.plan import Attempt
 
 CONNECT_TIMEOUT: Final = 10.0
+LINE_TIMEOUT: Final = 15.0  # seconds; events come every second
 KEEPALIVE: Final = 60.0  # seconds; below the 75 of servers like ours, so that they do not close first
 
 FAILURES: Final[Mapping[type[httpx.TransportError], type[ServerError]]] = MappingProxyType(

@@ -1,12 +1,13 @@
 """HTTP, blocking."""
 
 import time
+from collections.abc import Generator, Mapping
 
 import httpx
 
 from onnxd_client.address import Address
 from onnxd_client.errors import DeadlineExceeded
-from onnxd_client.http_codec import HttpReply, HttpRequest
+from onnxd_client.http_codec import HttpReply, HttpRequest, refusal
 from onnxd_client.plan import Attempt
 from onnxd_client.transport import http_setup
 
@@ -44,6 +45,22 @@ class HttpTransport:
                     if time.monotonic() > expires:
                         raise DeadlineExceeded(f"{self._address}: the answer did not end within the deadline")
                 return http_setup.reply(response, b"".join(parts))
+        except httpx.TransportError as error:
+            raise http_setup.failure(error, self._address) from error
+        except httpx.DecodingError as error:
+            raise http_setup.undecodable(error, self._address) from error
+
+    def lines(self, path: str, headers: Mapping[str, str]) -> Generator[str, None, None]:
+        """The lines of an answer that goes on: each within some seconds of the one before. Raises a
+        ServerError; leaving the iterator early closes the connection."""
+        path = self._address.path + path
+        try:
+            with self._client.stream(
+                "GET", path, headers=dict(headers), timeout=http_setup.timeouts(http_setup.LINE_TIMEOUT)
+            ) as response:
+                if response.status_code != httpx.codes.OK:
+                    raise refusal(http_setup.reply(response, response.read()), time.time())
+                yield from response.iter_lines()
         except httpx.TransportError as error:
             raise http_setup.failure(error, self._address) from error
         except httpx.DecodingError as error:

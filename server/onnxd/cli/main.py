@@ -27,6 +27,7 @@ COMMANDS: Final[Mapping[str, _Command]] = {
     "convert": _Command("onnxd.cli.convert", "Turn Triton's config.pbtxt into config.yaml."),
     "settings": _Command("onnxd.cli.settings", "Show the settings in force, and where each comes from."),
     "models": _Command("onnxd.cli.models", "List the models of a running server."),
+    "top": _Command("onnxd.cli.top", "Watch what a running server does, live."),
     "placement": _Command("onnxd.cli.placement", "Show which nodes of a model run on which provider."),
     "infer": _Command("onnxd.cli.infer", "Send an image, an array, JSON or text to a model."),
     "keys": _Command("onnxd.cli.keys", "Make, list and revoke API keys."),

@@ -27,7 +27,7 @@ def command(ctx: click.Context, /, **_: object) -> None:
     from onnxd.security.token_keys import TokenKeysUnusable
     from onnxd.shared_memory.regions import SharedMemoryUnavailable
     from onnxd.telemetry.audit import AuditUnusable
-    from onnxd.telemetry.setup import TracingUnavailable
+    from onnxd.telemetry.otlp import TracingUnavailable
     from onnxd.workers.failures import WorkersFailed
 
     refusals: list[Exception] = []

@@ -23,6 +23,7 @@ from onnxd.security.operations import OPERATIONS
 from onnxd.security.peer import grpc_peer_address
 from onnxd.telemetry import audit
 from onnxd.telemetry.access import Outcome, log_access
+from onnxd.telemetry.request_headers import REQUEST_ID
 from onnxd_protos.services import Method
 
 Request = TypeVar("Request", bound=Message)
@@ -68,7 +69,7 @@ def bytes_handler(
         # Only now, and without the message: what abort raises ends up in a cycle with grpc's own state of
         # the call, and whatever it can reach stays in memory until the garbage collector comes by.
         del data
-        await _abort(context, refusal)
+        await _abort(context, refusal, call.asked.request_id)
         raise AssertionError("abort returned")
 
     return grpc.unary_unary_rpc_method_handler(
@@ -104,7 +105,7 @@ def stream_handler(method: Method, serve: Stream, running: InProgress) -> "grpc.
         else:
             log_call(call, "answered", "OK")
             return
-        await _abort(context, refusal)
+        await _abort(context, refusal, call.asked.request_id)
 
     return grpc.stream_stream_rpc_method_handler(
         cast(Any, handle), request_deserializer=None, response_serializer=None
@@ -158,7 +159,10 @@ def log_call(call: Call, outcome: Outcome, status: str, error: str = "") -> None
         status,
         time.monotonic_ns() - call.received_ns,
         model=call.model,
+        version=call.version,
         request_id=call.request_id,
+        header_id=call.asked.request_id,
+        timeline=call.timeline,
         peer=call.context.peer() if error else "",
         trace_id=call.trace_id,
         principal=call.caller.principal.name,
@@ -173,5 +177,6 @@ def _first_of(raised: Exception) -> Exception:
     return raised
 
 
-async def _abort(context: Context, refusal: Refusal) -> None:
-    await context.abort(refusal.status, refusal.details, cast(Any, refusal.trailers))
+async def _abort(context: Context, refusal: Refusal, request_id: str) -> None:
+    own = ((REQUEST_ID, request_id),) if request_id else ()
+    await context.abort(refusal.status, refusal.details, cast(Any, (*own, *refusal.trailers)))

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -10,10 +10,12 @@ from grpc.aio import ServicerContext
 
 from onnxd.errors import Unauthenticated
 from onnxd.grpc_frontend.credentials import credentials_of
+from onnxd.messages import Timeline
 from onnxd.security.gate import EVERYBODY, Caller, Gate, require
 from onnxd.security.peer import grpc_peer_address
 from onnxd.security.rates import NOTHING, Hold, Rates
 from onnxd.telemetry.refusals import Refusals
+from onnxd.telemetry.request_headers import NOTHING_ASKED, REQUEST_ID, Asked, asked
 
 Context = ServicerContext[bytes, bytes]
 
@@ -42,6 +44,13 @@ class Call:
     request_id: str = ""
     """The client's own id."""
     trace_id: str = ""
+    """Of an inference request that is over, and traced."""
+    version: int | None = None
+    """Of the model, that answered."""
+    timeline: Timeline | None = None
+    """Of an inference request."""
+    asked: Asked = NOTHING_ASKED
+    """What its metadata ask for."""
 
     def deadline_s(self) -> float | None:
         """The caller's deadline in seconds of time.monotonic(); None = it set none."""
@@ -66,7 +75,20 @@ class Call:
             raise Unauthenticated(
                 "the credential that the stream began with is over; begin another with a new one"
             )
-        return Call(self.context, self.operation, self.refusals, self.asks, self.caller, self.rates)
+        call = Call(self.context, self.operation, self.refusals, self.asks, self.caller, self.rates)
+        call.asked = self.asked._replace(timing=False)  # of a stream there is nothing to tell at its end
+        return call
+
+    def look_at_metadata(self) -> None:
+        """Settle what its metadata ask for. What goes back at once: the id that it came with."""
+        self.asked = asked(self.context.invocation_metadata() or ())
+        if self.asked.request_id:
+            self.trail(())
+
+    def trail(self, metadata: Iterable[tuple[str, str]]) -> None:
+        """Send these, and the request's id, behind the answer. The last call of this holds."""
+        own = ((REQUEST_ID, self.asked.request_id),) if self.asked.request_id else ()
+        self.context.set_trailing_metadata((*own, *metadata))
 
     def carrier(self) -> Mapping[str, str]:
         """The call's text metadata, for trace propagation."""
@@ -98,7 +120,9 @@ class InProgress:
             self._none_left.set_result(None)
 
     def admit(self, call: Call) -> None:
-        """Settle who calls. Raises Unauthenticated, PermissionDenied, MalformedPayload, RateLimited."""
+        """Settle who calls, and what its metadata ask for. Raises Unauthenticated, PermissionDenied,
+        MalformedPayload, RateLimited."""
+        call.look_at_metadata()
         if not self._gate.open:
             call.caller = self._gate.admit(call.asks, credentials_of(call.context, self._gate))
         if self._gate.rates.on:

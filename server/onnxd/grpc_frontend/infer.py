@@ -20,7 +20,7 @@ from onnxd.protocol.limits import ProtocolLimits
 from onnxd.protocol.proto_request import decode_infer_request
 from onnxd.protocol.proto_response import encode_infer_response, encode_stream_error
 from onnxd.scheduler.payloads import Payload
-from onnxd.telemetry.attributes import MODEL_NAME, AttributeValue, grpc_attributes, request_attributes
+from onnxd.telemetry.request_headers import timing_headers
 from onnxd.telemetry.tracing import RequestTrace, Tracing
 from onnxd_protos.grpc_service_pb2 import ModelInferRequest
 
@@ -54,7 +54,11 @@ class InferCalls:
     async def unary(self, data: bytes, call: Call) -> bytes:
         """Answer one request, or raise its ServerError."""
         progress = _Progress(Timeline(received_ns=call.received_ns))
-        return await self._answer(data, call, encode_infer_response, progress)
+        answer = await self._answer(data, call, encode_infer_response, progress)
+        if call.asked.timing:
+            traceparent = progress.trace.traceparent if progress.trace else ""
+            call.trail(timing_headers(progress.timeline, traceparent))
+        return answer
 
     def of_stream(self, stream: Call) -> Answer:
         """What answers the requests of a stream, by the way in which its caller wants errors."""
@@ -113,8 +117,9 @@ class InferCalls:
             call.held.model(call.model)
         finally:
             if self.tracing.on:
-                progress.trace = self.tracing.start(call.carrier(), call.received_ns, model=call.model)
-                call.trace_id = progress.trace.trace_id if progress.trace else ""
+                progress.trace = self.tracing.start(
+                    call.carrier(), call.received_ns, model=call.model, identified=call.asked.timing
+                )
         if len(data) > IN_THREAD_BYTES and _has_elements(message, self.limits):
             request = await asyncio.to_thread(decode_infer_request, message, self.limits)
         else:
@@ -136,14 +141,20 @@ class InferCalls:
         return answer
 
     def _finish(self, call: Call, progress: _Progress, code: str, error: BaseException | None) -> None:
-        if progress.trace is None:
-            return
-        attributes: dict[str, AttributeValue] = grpc_attributes(call.operation, code)
-        if progress.request is not None:
-            attributes.update(request_attributes(progress.request, progress.version))
-        else:
-            attributes[MODEL_NAME] = call.model
-        self.tracing.finish(progress.trace, progress.timeline, attributes=attributes, error=error)
+        asked_for = None if progress.request is None else progress.request.model_version
+        call.timeline = progress.timeline
+        call.version = asked_for if progress.version is None else progress.version
+        call.trace_id = self.tracing.finish(
+            progress.trace,
+            progress.timeline,
+            call.operation,
+            code,
+            model=call.model,
+            version=call.version,
+            request_id=call.request_id or call.asked.request_id,
+            principal=call.caller.principal.name,
+            error=error,
+        )
 
 
 def _has_elements(message: ModelInferRequest, limits: ProtocolLimits) -> bool:

@@ -1,7 +1,7 @@
 """What HTTP/2 offers to the protocol above it, and asks of it: one stream, from its head to its end.
 
-The connection parses, bounds and schedules; it knows nothing of gRPC. All calls are made on the loop's thread, and
-none of them blocks.
+The connection parses, bounds and schedules; it knows nothing of gRPC. All calls are made on the loop's
+thread, and none of them blocks.
 """
 
 from typing import Protocol
@@ -10,12 +10,33 @@ Header = tuple[bytes, bytes]
 """Name in lower case, value; pseudo-headers (`:path`) come first (RFC 9113 §8.3)."""
 
 
+class RequestHead:
+    """A request's headers. Clients repeat themselves, so streams may share one: it must not be changed."""
+
+    __slots__ = ("content_length", "headers", "memo", "truncated")
+
+    def __init__(self, headers: list[Header], content_length: int = -1, *, truncated: bool = False) -> None:
+        self.headers = headers
+        """Well-formed by RFC 9113 §8: `:method`, `:scheme` and `:path` are there, or `:method` is CONNECT."""
+        self.content_length = content_length
+        """Of the body in bytes, which the connection enforces; -1 = not said."""
+        self.truncated = truncated
+        """Whether there were more than the connection's limit takes."""
+        self.memo: object = None
+        """For the protocol above: what it made of this head, found again with the next stream that has it."""
+
+
 class Stream(Protocol):
     """The answering side of one stream (RFC 9113 §5). What is sent after its end or reset goes nowhere."""
 
     @property
+    def head(self) -> RequestHead:
+        """The request's."""
+        ...
+
+    @property
     def headers(self) -> list[Header]:
-        """The request's, decoded and within the limits of the connection."""
+        """The request's, decoded and within the limits of the connection: those of `head`."""
         ...
 
     @property
@@ -40,6 +61,15 @@ class Stream(Protocol):
     def send_data(self, parts: list[bytes | memoryview], *, end: bool = False) -> None:
         """Data, which must not change until it is sent. Queued within the flow control; never refused: who
         sends much waits for `room` first."""
+        ...
+
+    def send_block(self, block: bytes, *, end: bool = False) -> None:
+        """As send_headers, of a list that `head_block.encode_block` has encoded: it is good for ever, on
+        every connection."""
+        ...
+
+    def answer(self, head: bytes, parts: list[bytes | memoryview], trailers: bytes) -> None:
+        """A whole answer: send_block, send_data and send_block, for less than the three cost."""
         ...
 
     async def room(self) -> None:

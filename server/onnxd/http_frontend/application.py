@@ -4,6 +4,7 @@ from onnxd.http_frontend.call import Route
 from onnxd.http_frontend.generate import GenerateHandlers
 from onnxd.http_frontend.health import HealthHandlers
 from onnxd.http_frontend.infer import InferHandlers
+from onnxd.http_frontend.live import LiveEvents
 from onnxd.http_frontend.log_settings import LogSettingHandlers
 from onnxd.http_frontend.metadata import MetadataHandlers
 from onnxd.http_frontend.metrics import MetricsHandlers
@@ -31,6 +32,7 @@ def routes(
     metrics: MetricsHandlers | None,
     placement: PlacementHandlers,
     pages: PageHandlers,
+    live: LiveEvents,
 ) -> tuple[Route, ...]:
     """Method, path, handler, and the operation that a caller must be permitted."""
     model = "/v2/models/{model}"
@@ -46,12 +48,15 @@ def routes(
         Route("GET", f"{version}/ready", health.model_ready, "health"),
         Route("GET", f"{model}/config", metadata.config, "config"),
         Route("GET", f"{version}/config", metadata.config, "config"),
+        Route("GET", f"{model}/explain", metadata.explain, "config"),
+        Route("GET", f"{version}/explain", metadata.explain, "config"),
         Route("GET", f"{model}/stats", statistics.statistics, "stats"),
         Route("GET", f"{version}/stats", statistics.statistics, "stats"),
         Route("GET", f"{model}/placement", placement.placement, "stats"),
         Route("GET", f"{version}/placement", placement.placement, "stats"),
         Route("GET", f"{model}/batching", statistics.batching, "stats"),
         Route("GET", f"{version}/batching", statistics.batching, "stats"),
+        Route("GET", f"{model}/recent", statistics.recent, "stats"),
         Route("POST", f"{model}/infer", infer.infer, "infer"),
         Route("POST", f"{version}/infer", infer.infer, "infer"),
         Route("POST", f"{model}/generate", generate.generate, "infer"),
@@ -71,6 +76,7 @@ def routes(
         Route("POST", "/v2/repository/{repo}/models/{model}/load", repository.in_one_repository, "load"),
         Route("POST", "/v2/repository/{repo}/models/{model}/unload", repository.in_one_repository, "unload"),
         *shared_memory.routes(),
+        Route("GET", "/v2/events", live.events, "stats"),
         *pages.routes(),
         Route("GET", "/health", health.healthy, "health"),
         Route("POST", "/infer", simple.infer, "infer", simple.model),

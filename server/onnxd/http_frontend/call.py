@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from onnxd.errors import ServerError
+from onnxd.messages import Timeline
 from onnxd.scheduler.payloads import Payload
 from onnxd.security.gate import EVERYBODY, Caller
 from onnxd.security.operations import operation
@@ -52,7 +53,12 @@ class Call:
     """Who asks, and what they may do."""
     request_id: str = ""
     """The client's own id, once it is decoded."""
+    header_id: str = ""
+    """The one in its x-request-id, which goes back with the answer; "" = none that is valid."""
     trace_id: str = ""
+    """Of an inference request that is over, and traced."""
+    timeline: Timeline | None = None
+    """Of an inference request."""
     payload: Payload | None = None
     """What it holds of the bound on all requests; the boundary releases it."""
     error: str = ""

@@ -102,6 +102,8 @@ class GenerateHandlers:
         timeline.encode_start_ns = time.monotonic_ns()
         body = encode(response)
         timeline.encode_end_ns = time.monotonic_ns()
+        headers = headers.copy()
+        progress.add_timing(headers)
         return await send_parts(call, [body], headers)
 
 

@@ -17,7 +17,7 @@ from onnxd.http_frontend.responses import SERVER_HEADERS, send_parts
 from onnxd.http_frontend.shared_memory import is_local
 from onnxd.http_frontend.tracing import Progress, traced
 from onnxd.inference import InferenceService
-from onnxd.messages import InferRequest, Timeline
+from onnxd.messages import InferRequest
 from onnxd.protocol.compression import choose_encoding, compress
 from onnxd.protocol.json_request import decode_infer_request, decode_raw_request, parse_header_length
 from onnxd.protocol.json_response import EncodedResponse, encode_infer_response, json_data_bytes
@@ -60,7 +60,7 @@ class InferHandlers:
             call.payload.add(response.total_bytes)
         json_bytes = json_data_bytes(request, response)
         encoded = await by_size(json_bytes, encode_infer_response, request, response)
-        return await self._send(call, encoded, timeline)
+        return await self._send(call, encoded, progress)
 
     async def _decode(self, call: Call, body: bytes) -> InferRequest:
         json_length: int | None = None
@@ -85,7 +85,7 @@ class InferHandlers:
             limits=self.limits,
         )
 
-    async def _send(self, call: Call, encoded: EncodedResponse, timeline: Timeline) -> web.StreamResponse:
+    async def _send(self, call: Call, encoded: EncodedResponse, progress: Progress) -> web.StreamResponse:
         headers = CIMultiDict(SERVER_HEADERS)
         headers["Content-Type"] = encoded.content_type
         if encoded.json_length is not None:
@@ -97,5 +97,6 @@ class InferHandlers:
         if encoding is not None:
             headers["Content-Encoding"] = encoding
             parts = [await by_size(encoded.content_length, compress, parts, encoding)]
-        timeline.encode_end_ns = time.monotonic_ns()
+        progress.timeline.encode_end_ns = time.monotonic_ns()
+        progress.add_timing(headers)
         return await send_parts(call, parts, headers)

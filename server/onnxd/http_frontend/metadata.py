@@ -1,5 +1,6 @@
 """What the server is, and what its models take and give."""
 
+import asyncio
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -27,6 +28,12 @@ class MetadataHandlers:
         spec = self.inference.spec(call.model, call.version)
         versions = self.inference.versions(call.model) if call.version is None else (call.version,)
         return json_response(documents.model_metadata(spec, versions))
+
+    async def explain(self, call: Call) -> web.Response:
+        """Every key of the config in force, and where each value comes from."""
+        served = self.inference.served(call.model, call.version)
+        keys = [key.document() for key in await asyncio.to_thread(served.explain)]
+        return json_response({"name": call.model, "version": str(served.spec.version), "config": keys})
 
     async def config(self, call: Call) -> web.Response:
         served = self.inference.served(call.model, call.version)

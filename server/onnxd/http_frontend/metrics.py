@@ -18,7 +18,7 @@ from onnxd.http_frontend.errors import refusal, response_to
 from onnxd.http_frontend.listener import Listener, PortTaken
 from onnxd.http_frontend.responses import SERVER_HEADERS
 from onnxd.security.gate import Gate
-from onnxd.telemetry.exposition import CONTENT_TYPE
+from onnxd.telemetry.exposition import CONTENT_TYPE, OPENMETRICS_CONTENT_TYPE, wants_openmetrics
 from onnxd.telemetry.metrics import Metrics
 
 DEFAULT_PORT: Final = 8002
@@ -29,10 +29,11 @@ _MAX_CONNECTIONS: Final = 64
 _log = structlog.get_logger(__name__)
 
 
-async def _answer(metrics: Metrics) -> web.Response:
+async def _answer(metrics: Metrics, request: web.BaseRequest) -> web.Response:
+    openmetrics = wants_openmetrics(request.headers.get("Accept", ""))
     headers = CIMultiDict(SERVER_HEADERS)
-    headers["Content-Type"] = CONTENT_TYPE
-    return web.Response(body=await metrics.text(), headers=headers)
+    headers["Content-Type"] = OPENMETRICS_CONTENT_TYPE if openmetrics else CONTENT_TYPE
+    return web.Response(body=await metrics.text(openmetrics=openmetrics), headers=headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,8 @@ class MetricsHandlers:
 
     metrics: Metrics
 
-    async def scrape(self, _: Call) -> web.Response:
-        return await _answer(self.metrics)
+    async def scrape(self, call: Call) -> web.Response:
+        return await _answer(self.metrics, call.request)
 
 
 class MetricsListener:
@@ -101,4 +102,4 @@ class MetricsListener:
             self._gate.admit("metrics", credentials_of(request, self._gate))
         except ServerError as refused:
             return response_to(refused)
-        return await _answer(self._metrics)
+        return await _answer(self._metrics, request)

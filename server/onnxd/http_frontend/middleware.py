@@ -24,6 +24,7 @@ from onnxd.security.rates import NOTHING, Hold
 from onnxd.telemetry import audit
 from onnxd.telemetry.access import Outcome, log_access
 from onnxd.telemetry.refusals import Refusals
+from onnxd.telemetry.request_headers import REQUEST_ID, valid_request_id
 
 _DENIED: Final = frozenset({401, 403})
 
@@ -80,6 +81,8 @@ class Boundary:
         if error and request.writer.output_size > 0:
             # A refusal now would land in the middle of the answer: the connection ends instead.
             raise ConnectionError(error)
+        if call.header_id and not response.prepared:
+            response.headers.setdefault(REQUEST_ID, call.header_id)
         if self.draining or (response.status >= 400 and not request.content.is_eof()):
             response.force_close()
         _log_access(call, response.status, error or call.error)
@@ -89,6 +92,8 @@ class Boundary:
         """The call's route, or a refusal. Raises InvalidName, PermissionDenied, Unauthenticated, and
         MalformedPayload for more than one credential."""
         request = call.request
+        if REQUEST_ID in request.headers:
+            call.header_id = valid_request_id(request.headers[REQUEST_ID])
         if request.version not in (HttpVersion11, HttpVersion10):
             # aiohttp parses any version that has the form, and would go on as if it were 1.1.
             return refusal(505, "expected HTTP/1.1 or HTTP/1.0")
@@ -152,7 +157,7 @@ def _opaque(call: Call) -> tuple[web.Response, str]:
     number = secrets.token_hex(8)
     operation = call.route.label if call.route else call.request.method
     _log.exception("a request failed", operation=operation, request_id=number)
-    response = refusal(500, f"internal error (request id {number})", {"x-request-id": number})
+    response = refusal(500, f"internal error (request id {number})", {REQUEST_ID: number})
     return response, f"internal error {number}"
 
 
@@ -181,4 +186,6 @@ def _log_access(call: Call, status: int, error: str) -> None:
         principal=call.caller.principal.name,
         peer=(call.request.remote or "") if status >= 400 else "",
         error=error,
+        header_id=call.header_id,
+        timeline=call.timeline,
     )

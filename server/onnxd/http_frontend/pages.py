@@ -1,4 +1,4 @@
-"""Pages for people: the description of the API, and Swagger UI to read and try it.
+"""Pages for people: the console, the description of the API, and Swagger UI to read and try it.
 
 The page and its parts are the same for everybody and hold nothing of what is served; what they show they ask
 for, with the credential that the reader enters. Nothing is loaded from elsewhere.
@@ -35,6 +35,10 @@ PAGE_HEADERS: Final = {
 inline: Swagger UI sets them from its script."""
 
 _ASSETS: Final = (("swagger-ui.css", "text/css"), ("swagger-ui-bundle.js", "text/javascript"))
+
+_CONSOLE: Final = Path(__file__).parent / "console"
+"""Plain files, as they are sent: nothing builds them."""
+_CONSOLE_TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".html": "text/html"}
 
 _PAGE: Final = b"""<!doctype html>
 <html lang="en">
@@ -76,6 +80,12 @@ class PageHandlers:
     def routes(self) -> tuple[Route, ...]:
         return (
             Route("GET", "/openapi.json", self.openapi, "metadata"),
+            Route("GET", "/", _file_handler(_CONSOLE / "index.html"), "pages"),
+            *(
+                Route("GET", f"/console/{path.name}", _file_handler(path), "pages")
+                for path in sorted(_CONSOLE.iterdir())
+                if path.suffix in (".css", ".js")
+            ),
             Route("GET", "/docs", self.docs, "pages"),
             Route("GET", "/docs/start.js", self.start, "pages"),
             *(Route("GET", f"/docs/{name}", _asset_handler(name, kind), "pages") for name, kind in _ASSETS),
@@ -102,6 +112,16 @@ def page(content: bytes, content_type: str) -> web.Response:
     headers.update(PAGE_HEADERS)
     headers["Content-Type"] = f"{content_type}; charset=utf-8"
     return web.Response(body=content, headers=headers)
+
+
+def _file_handler(path: Path) -> Handler:
+    """Of a page of the console, or a part of one; read once, when the server is built."""
+    content, content_type = path.read_bytes(), _CONSOLE_TYPES[path.suffix]
+
+    async def file(_: Call) -> web.Response:
+        return page(content, content_type)
+
+    return file
 
 
 def _asset_handler(name: str, content_type: str) -> Handler:

@@ -17,7 +17,7 @@ from onnxd.protocol.json_text import parse_object
 from onnxd.protocol.limits import ProtocolLimits
 from onnxd.protocol.load_parameters import asks_rollback, check_unload_parameters, load_override
 from onnxd.protocol.wording import show
-from onnxd.repository.catalog import ModelState
+from onnxd.repository.catalog import IndexEntry, ModelState
 from onnxd.repository.control_plane import ControlPlane
 from onnxd.security.gate import may_see, require
 
@@ -38,13 +38,7 @@ class RepositoryHandlers:
             raise MalformedPayload(f"expected 'ready' to be true or false, got {show(only_ready)}")
         return json_response(
             repository_index(
-                IndexRow(
-                    entry.name,
-                    entry.version,
-                    entry.state.value if entry.state else "",
-                    entry.reason,
-                    entry.memory.known(),
-                )
+                index_row(entry)
                 for entry in await self.lifecycle.index()
                 if (not only_ready or entry.state is ModelState.READY)
                 and may_see(call.caller, "index", entry.name)
@@ -101,3 +95,9 @@ class RepositoryHandlers:
 
     async def _object(self, call: Call) -> dict[str, Any]:
         return await self.body.read_object(call, self.limits)
+
+
+def index_row(entry: IndexEntry) -> IndexRow:
+    """As the document has it, with what is ours."""
+    state = entry.state.value if entry.state else ""
+    return IndexRow(entry.name, entry.version, state, entry.reason, entry.memory.known())

@@ -8,6 +8,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from onnxd.http_frontend.call import Call
+from onnxd.telemetry.request_headers import REQUEST_ID
 
 SERVER_HEADERS: Final = CIMultiDict({"Server": "onnxd"})
 """On every answer: aiohttp would otherwise name itself and Python with their versions."""
@@ -25,10 +26,13 @@ def json_response(document: Any, status: int = 200) -> web.Response:
 async def send_parts(
     call: Call, parts: Sequence[bytes | memoryview], headers: CIMultiDict[str]
 ) -> web.StreamResponse:
-    """Answer 200 with a body that is these parts in a row. Large ones are written as they are, uncopied."""
+    """Answer 200 with a body that is these parts in a row. Large ones are written as they are, uncopied.
+    `headers` are the caller's no more."""
     length = sum(part.nbytes if isinstance(part, memoryview) else len(part) for part in parts)
     if length <= _JOINED_BYTES:
         return web.Response(body=parts[0] if len(parts) == 1 else b"".join(parts), headers=headers)
+    if call.header_id:
+        headers[REQUEST_ID] = call.header_id
     response = web.StreamResponse(headers=headers)
     response.content_length = length
     await response.prepare(call.request)

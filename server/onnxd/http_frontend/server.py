@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+from collections.abc import Callable
 from types import TracebackType
 
 from onnxd.fleet import Fleet
@@ -13,6 +14,7 @@ from onnxd.http_frontend.health import HealthHandlers
 from onnxd.http_frontend.infer import InferHandlers
 from onnxd.http_frontend.json_process import JsonProcess
 from onnxd.http_frontend.listener import Listener
+from onnxd.http_frontend.live import LiveEvents
 from onnxd.http_frontend.log_settings import LogSettingHandlers
 from onnxd.http_frontend.metadata import MetadataHandlers
 from onnxd.http_frontend.metrics import MetricsHandlers
@@ -30,6 +32,7 @@ from onnxd.repository.control_plane import ControlPlane
 from onnxd.repository.placement_report import PlacementReports
 from onnxd.security.gate import Gate
 from onnxd.telemetry.metrics import Metrics
+from onnxd.telemetry.observation import Observation
 from onnxd.telemetry.refusals import Refusals
 from onnxd.telemetry.run_time_settings import RunTimeSettings
 from onnxd.telemetry.tracing import Tracing
@@ -65,19 +68,22 @@ class HttpFrontend:
         tls: ssl.SSLContext | None = None,
         metrics: Metrics | None,
         placements: PlacementReports,
+        observe: Callable[[], Observation],
         sock: socket.socket | None = None,
     ) -> None:
-        """`metrics` None: there is no /metrics. `sock`: bound already, in place of host and port."""
+        """`metrics` None: there is no /metrics. `observe`: what the server has done, for watchers. `sock`:
+        bound already, in place of host and port."""
         body = BodyReader(config, inference.payloads)
         self.large = large = JsonProcess(limits)
         """Reads JSON that is too large for this process."""
+        self._live = LiveEvents(inference, lifecycle, observe)
         pages = PageHandlers(inference, server_version, gate.authenticates)
         self.routes = pages.described = routes(
             health=HealthHandlers(inference),
             metadata=MetadataHandlers(inference, server_name, server_version),
             infer=InferHandlers(inference, tracing, body, large, limits),
             generate=GenerateHandlers(inference, tracing, body, large, limits),
-            statistics=StatisticsHandlers(inference, fleet),
+            statistics=StatisticsHandlers(inference, fleet, tracing.recent),
             repository=RepositoryHandlers(lifecycle, body, large, limits),
             shared_memory=SharedMemoryHandlers(inference.shared_memory, fleet, body, limits),
             simple=SimpleHandlers(inference, tracing, body, large, limits, simple_model),
@@ -86,6 +92,7 @@ class HttpFrontend:
             metrics=None if metrics is None else MetricsHandlers(metrics),
             placement=PlacementHandlers(inference, placements),
             pages=pages,
+            live=self._live,
         )
         """Everything that is answered, for the documentation and for the tests that walk it."""
         self._boundary = Boundary(self.routes, host, refusals, gate)
@@ -116,6 +123,7 @@ class HttpFrontend:
     def begin_drain(self) -> None:
         """From now on every answer asks its client to close the connection."""
         self._boundary.draining = True
+        self._live.close()
 
     async def stop(self, grace_s: float) -> None:
         """Stop accepting, and end what has not finished after `grace_s` seconds. May be repeated."""

@@ -53,6 +53,7 @@ class SimpleHandlers:
         timeline.encode_start_ns = time.monotonic_ns()
         answer = json_response({"outputs": simple_answer(spec, response, several=several)})
         timeline.encode_end_ns = time.monotonic_ns()
+        progress.add_timing(answer.headers)
         return answer
 
 

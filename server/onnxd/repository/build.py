@@ -52,7 +52,8 @@ class Build:
     def reconfigure(self) -> None:
         """Apply the settings to what stays. Once all else has succeeded."""
         for served, changed in self._changes:
-            served.reconfigure(self.settings.config, changed, self.settings.loaded.stated)
+            loaded = self.settings.loaded
+            served.reconfigure(self.settings.config, changed, loaded.stated, loaded)
             _log.info("reconfigured", model=self.name, version=served.spec.version)
 
 

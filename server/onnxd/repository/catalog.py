@@ -91,6 +91,10 @@ class Catalog:
         """The READY versions by number, and those that have broken since; empty if there are none."""
         return self._models.get(name, _NOTHING).served
 
+    def knows(self, name: str) -> bool:
+        """Whether there is a model of that name, whether it serves or not."""
+        return name in self._models
+
     def names(self) -> tuple[str, ...]:
         """Every known name, sorted, whether it serves or not."""
         return tuple(sorted(self._models))

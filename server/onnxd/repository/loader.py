@@ -20,6 +20,7 @@ from typing import Final
 import structlog
 
 from onnxd.errors import LoadFailed
+from onnxd.messages import Origin
 from onnxd.protocol.load_parameters import LoadOverride
 from onnxd.repository.batching import BatchingConfig
 from onnxd.repository.config_choice import read_config
@@ -266,6 +267,7 @@ class Loader:
                 times=seeded(
                     first_times(examined.warmup, times, spec, form), max_rows=max_rows, now_s=clock.now_s()
                 ),
+                origin=Origin(spec.name, number, stored.digest, next(iter(tried.providers), "")),
             )
             front: Front | None = None
             if in_front is not None:
@@ -304,6 +306,7 @@ class Loader:
                 resources=resources.pop_all(),
                 instances=instances,
                 stated=settings.loaded.stated,
+                loaded=settings.loaded,
                 front=front,
                 tried=examined.request,
                 deaths=deaths.counts if isolation else None,

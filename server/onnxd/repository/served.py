@@ -8,6 +8,8 @@ from types import TracebackType
 from typing import Final, Protocol
 
 from onnxd.repository.config import ModelConfig
+from onnxd.repository.config_file import LoadedConfig
+from onnxd.repository.explanation import Explained, explained
 from onnxd.repository.pbtxt.shown import as_triton
 from onnxd.runtime.placement import Placement
 from onnxd.runtime.row_verdict import Verdict
@@ -84,10 +86,12 @@ class ServedVersion:
         front: Front | None = None,
         tried: TrialRequest | None = None,
         deaths: Mapping[str, int] | None = None,
+        loaded: LoadedConfig | None = None,
     ) -> None:
         """`instances`: those that the batcher runs on, to look at. `stated`: what the config was read from,
         where that was Triton's form. `front`: what stands before the batcher. `tried`: how it was first run;
         its file is there while this serves. `deaths`: of its processes so far, by kind; it goes on counting.
+        `loaded`: the config as it was read, to say where each value comes from.
         """
         self.spec: Final = spec
         self.config = config
@@ -109,6 +113,7 @@ class ServedVersion:
         self._resources = resources
         self._instances = instances
         self._stated = stated
+        self._loaded = loaded
         self._deaths = {} if deaths is None else deaths
         self._unused: asyncio.Event | None = None
 
@@ -127,12 +132,20 @@ class ServedVersion:
         on_cpu = self.report.providers == ("CPUExecutionProvider",)
         return as_triton(self.spec, self.config, self._stated, on_cpu=on_cpu)
 
+    def explain(self) -> tuple[Explained, ...]:
+        """Every key of its config, and where each value comes from."""
+        return tuple(explained(self._loaded, self.spec)) if self._loaded is not None else ()
+
     def reconfigure(
-        self, config: ModelConfig, identity: str, stated: config_pb.ModelConfig | None = None
+        self,
+        config: ModelConfig,
+        identity: str,
+        stated: config_pb.ModelConfig | None = None,
+        loaded: LoadedConfig | None = None,
     ) -> None:
         """Go on with other settings, which differ in nothing but what a version can take while it serves
         (reconfiguration.py). What is under way is not disturbed."""
-        self.config, self.identity, self._stated = config, identity, stated
+        self.config, self.identity, self._stated, self._loaded = config, identity, stated, loaded
         self.batcher.reconfigure(config.batching.policy())
 
     def observe(self) -> VersionObservation:
@@ -146,6 +159,8 @@ class ServedVersion:
             version=self.spec.version,
             statistics=self.statistics.snapshot(),
             pending=self.batcher.waiting_requests,
+            waiting_rows=self.batcher.waiting_rows,
+            waiting_bytes=self.batcher.waiting_bytes,
             busy=self.batcher.running,
             placements=placements,
             load_s=self.report.load_s,

@@ -24,7 +24,7 @@ from operator import attrgetter
 from typing import Final
 
 from onnxd.errors import ModelUnavailable
-from onnxd.messages import InferRequest
+from onnxd.messages import Execution, InferRequest, Origin
 from onnxd.scheduler.admission import Admission
 from onnxd.scheduler.batch import BatchForm
 from onnxd.scheduler.capacity import RowCap, retry_after_s
@@ -67,10 +67,14 @@ class Batcher:
         statistics: ModelStatistics,
         clock: Clock,
         times: ServiceTimes | None = None,
+        origin: Origin | None = None,
     ) -> None:
         """`model` is how errors name it; `max_rows` 0 = every request runs alone; `form` fits it.
-        `times`: what is known of its runs; None = nothing is, and nothing is learnt."""
+        `times`: what is known of its runs; None = nothing is, and nothing is learnt. `origin`: as whose its
+        runs are shown."""
         self._idle = list(runners)
+        self._numbers = {id(runner): number for number, runner in enumerate(runners)}
+        self._origin = origin or Origin(model)
         self._running: dict[Run, Runner] = {}
         self._max_rows = max_rows
         self._form = form
@@ -103,6 +107,16 @@ class Batcher:
     def waiting_requests(self) -> int:
         """Requests in the queue, and in parts of failed batches that are to be run again."""
         return self._queue.requests + self._bisection.requests
+
+    @property
+    def waiting_rows(self) -> int:
+        """Rows in the queue."""
+        return self._queue.rows
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Payload in the queue."""
+        return self._queue.bytes
 
     @property
     def running(self) -> int:
@@ -293,18 +307,26 @@ class Batcher:
         start_ns, requests = time.monotonic_ns(), len(items)
         rows = items[0].rows if requests == 1 else sum(item.rows for item in items)
         run.taken_ns, run.rows, run.began_s = start_ns, rows, now_s
+        run.execution = execution = Execution(
+            self._origin, rows, requests, run.cut, self._numbers[id(runner)], run.search is not None, start_ns
+        )
+        ran = (execution,)
+        statistics = self._statistics
+        elements, padding = statistics.dynamic_elements, statistics.padding_elements
         for item in items:
             timeline = item.request.timeline
             timeline.compute_start_ns = start_ns
             timeline.batch_rows = rows
             timeline.batch_requests = requests
             timeline.cut = run.cut
+            timeline.executions += ran
         try:
             inputs = self._form.stack(items)
         except MemoryError as error:
             self._idle.append(runner)
             if self._foresight is not None:
                 self._foresight.learn(run, error, now_s)
+            execution.settled_ns, execution.error = time.monotonic_ns(), ModelUnavailable.__name__
             for item in items:
                 unavailable = ModelUnavailable(f"no memory for a batch of {rows} rows", retry_after_s=1.0)
                 self._delivery.refuse(item, unavailable, FailureReason.OTHER)
@@ -312,8 +334,10 @@ class Batcher:
         except Exception:  # a bug of the form's, which must not keep the runner
             self._idle.append(runner)
             raise
+        execution.elements = statistics.dynamic_elements - elements
+        execution.padding = statistics.padding_elements - padding
         if run.search is not None:
-            self._statistics.record_rerun()
+            statistics.record_rerun()
         self._running[run] = runner
         try:
             runner.start(inputs, items[0].outputs, partial(self._finished, run))

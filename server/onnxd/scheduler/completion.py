@@ -43,6 +43,9 @@ class Completion:
             timeline.infer_start_ns = start_ns
             timeline.infer_end_ns = end_ns
             timeline.compute_end_ns = split_ns
+        if (execution := run.execution) is not None:
+            execution.start_ns, execution.end_ns, execution.settled_ns = start_ns, end_ns, split_ns
+            execution.error = "" if error is None else type(error).__name__
         self.history.add(run, result, failed=error is not None)
         if error is not None:
             self._fail(run, error, of_outputs=result.outputs is not None, final=final)

@@ -109,6 +109,7 @@ class _Work:
         own.batch_rows = max(run.batch_rows for run in runs)
         own.batch_requests = max(run.batch_requests for run in runs)
         own.cut = runs[0].cut
+        own.executions = tuple(execution for run in runs for execution in run.executions)
 
 
 def _part(request: InferRequest, first: int, end: int, rows: int) -> _Part:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from onnxd.messages import Execution
 from onnxd.scheduler.queue import Item
 
 
@@ -28,6 +29,8 @@ class Run:
     """By the batcher's clock, when it was cut."""
     taken_ns: int = 0
     """time.monotonic_ns() when its inputs began to be stacked; these three are known from then on."""
+    execution: Execution | None = None
+    """What is told of it, from then on as well."""
 
     @property
     def forsaken(self) -> bool:

@@ -179,3 +179,4 @@ def _stamp(own: Timeline, run: Timeline, start_ns: int) -> None:
         passed_ns = getattr(run, point)
         setattr(own, point, max(start_ns, passed_ns) if passed_ns else 0)
     own.batch_rows, own.batch_requests, own.cut = run.batch_rows, run.batch_requests, run.cut
+    own.executions = run.executions

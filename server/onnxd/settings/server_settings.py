@@ -29,6 +29,8 @@ from onnxd.security.tls import TlsConfig
 from onnxd.shared_memory.config import SharedMemoryConfig
 from onnxd.telemetry.audit import AuditConfig
 from onnxd.telemetry.logs import LogConfig
+from onnxd.telemetry.metric_export import MetricExportConfig
+from onnxd.telemetry.recent import RecentConfig
 from onnxd.telemetry.setup import TracingConfig
 from onnxd.units import Seconds
 
@@ -110,6 +112,7 @@ class ServerSettings:
     http: HttpConfig = field(default_factory=HttpConfig)
     grpc: GrpcConfig = field(default_factory=GrpcConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
+    metric_export: MetricExportConfig = field(default_factory=MetricExportConfig)
     simple: SimpleConfig = field(default_factory=SimpleConfig)
     watch: WatchConfig = field(default_factory=WatchConfig)
     batching: BatchingConfig = field(default_factory=BatchingConfig)
@@ -121,6 +124,7 @@ class ServerSettings:
     limits: ProtocolLimits = field(default_factory=ProtocolLimits)
     shared_memory: SharedMemoryConfig = field(default_factory=SharedMemoryConfig)
     tracing: TracingConfig = field(default_factory=TracingConfig)
+    recent: RecentConfig = field(default_factory=RecentConfig)
     log: LogConfig = field(default_factory=LogConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
     drain: DrainConfig = field(default_factory=DrainConfig)

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Final
 
 from onnxd.settings.table import Form, Kind, Setting
+from onnxd.units import bytes_of, duration
 
 HIDDEN: Final = "(not shown)"
 UNSET: Final = "unset"
 
-_DURATIONS: Final = ((3600.0, "h"), (60.0, "m"), (1.0, "s"), (1e-3, "ms"), (1e-6, "us"))
-_SIZES: Final = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 _PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-")
 _WORDS: Final = frozenset({"true", "false", "yes", "no", "on", "off", "y", "n", "null", "none"})
 
@@ -54,25 +53,6 @@ def _one(kind: Kind, value: object) -> str:
         case _, str() | Path():
             return _text(str(value))
     return str(value)
-
-
-def duration(seconds: float) -> str:
-    """In the largest unit that leaves a whole number: 1800.0 -> 30m."""
-    if seconds == 0:
-        return "0s"
-    for unit_s, name in _DURATIONS:
-        count = seconds / unit_s
-        if round(count) >= 1 and abs(count - round(count)) < 1e-9 * count:
-            return f"{round(count)}{name}"
-    return f"{seconds:.9f}".rstrip("0") + "s"
-
-
-def bytes_of(size: int) -> str:
-    """In the largest unit that leaves a whole number: 67108864 -> 64MiB; -1 (no limit) as it is."""
-    for unit, name in _SIZES:
-        if size > 0 and size % unit == 0:
-            return f"{size // unit}{name}"
-    return str(size) if size <= 0 else f"{size}B"
 
 
 def _text(text: str) -> str:

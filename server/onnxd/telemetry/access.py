@@ -1,13 +1,17 @@
 """The access log: one line for each request that is over.
 
-Requests that succeed are logged at `debug`, refused ones at `info` and failures of the server at
-`warning`, so the default level shows what went wrong and costs nothing for what went well.
+Requests that succeed are logged at `debug`, or a share of them at `info` (setting log.access); refused ones
+at `info` and failures of the server at `warning`. So the default shows what went wrong and costs nothing for
+what went well. Lines of what went well are written in bulk (access_writer.py) where the server's log is open.
 """
 
 import logging
 from typing import Final, Literal
 
 import structlog
+
+from onnxd.messages import Timeline
+from onnxd.telemetry.access_writer import AccessLine, AccessWriter
 
 Outcome = Literal["answered", "refused", "failed"]
 """Answered; refused because of what the client sent or asked; failed through no fault of the client."""
@@ -31,33 +35,31 @@ def log_access(
     model: str = "",
     version: int | None = None,
     request_id: str = "",
+    header_id: str = "",
     principal: str = "",
     peer: str = "",
     trace_id: str = "",
     error: str = "",
+    timeline: Timeline | None = None,
 ) -> None:
     """Log one request. Nearly free when the outcome's level is off.
 
     `operation` is `POST /v2/models/{model}/infer` or `inference.GRPCInferenceService/ModelInfer`;
-    `status` is HTTP's number or gRPC's name. What is empty is left out of the line.
+    `status` is HTTP's number or gRPC's name. `request_id` is the one in the request's body, `header_id` that
+    of its x-request-id. `timeline`: of an inference, for its times in the queue and in the batch. What is
+    empty is left out of the line.
     """
     level = _LEVELS[outcome]
+    writer = AccessWriter.open_one
+    if writer is not None and outcome == "answered":
+        level = writer.level_of_next()
     if not _gate.isEnabledFor(level):
         return
-    optional = {
-        "model": model,
-        "version": version,
-        "id": request_id,
-        "principal": principal,
-        "peer": peer,
-        "trace_id": trace_id,
-        "error": error,
-    }
-    _log.log(
-        level,
-        operation,
-        outcome=outcome,
-        status=status,
-        duration_ms=round(duration_ns / 1e6, 3),
-        **{key: value for key, value in optional.items() if value not in (None, "")},
-    )
+    line = AccessLine(
+        level, operation, outcome, status, duration_ns, model, version, request_id, header_id, principal,
+        peer, trace_id, error, timeline,
+    )  # fmt: skip
+    if writer is not None and outcome == "answered":
+        writer.add(line)
+        return
+    _log.log(level, operation, **line.fields())

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from onnxd.messages import InferRequest, Timeline
+from onnxd.messages import Execution, Timeline
 
 AttributeValue = str | bool | int | float
 Attributes = Mapping[str, AttributeValue]
@@ -14,36 +14,56 @@ REQUEST_ID: Final = "onnxd.request.id"
 BATCH_ROWS: Final = "onnxd.batch.rows"
 BATCH_REQUESTS: Final = "onnxd.batch.requests"
 BATCH_CUT: Final = "onnxd.batch.cut"
+CONTENT: Final = "onnxd.model.content"
+PROVIDER: Final = "onnxd.provider"
+INSTANCE: Final = "onnxd.instance"
+RERUN: Final = "onnxd.batch.rerun"
+ELEMENTS: Final = "onnxd.batch.elements"
+PADDING: Final = "onnxd.batch.padding_elements"
+_MAX_CHARACTERS: Final = 1024
 PRINCIPAL: Final = "enduser.id"
 ERROR_TYPE: Final = "error.type"
 
 
-def http_attributes(method: str, route: str, status: int) -> dict[str, AttributeValue]:
-    """How the request came over HTTP. `route` is the pattern, `/v2/models/{model}/infer`, not the path."""
-    return {"http.request.method": method, "http.route": route, "http.response.status_code": status}
+def server_attributes(
+    operation: str,
+    status: int | str,
+    model: str,
+    version: int | None,
+    request_id: str,
+    principal: str,
+) -> dict[str, AttributeValue]:
+    """How a request came, how it ended, and which model it was for.
 
-
-def grpc_attributes(method: str, code: str) -> dict[str, AttributeValue]:
-    """How the request came over gRPC: `inference.GRPCInferenceService/ModelInfer` and the code's name."""
-    return {
-        "rpc.system.name": "grpc",
-        "rpc.method": method.removeprefix("/"),
-        "rpc.response.status_code": code,
-    }
-
-
-def request_attributes(request: InferRequest, version: int | None) -> dict[str, AttributeValue]:
-    """Which model the request was for. `version` is the one that answered; None = none got as far."""
-    attributes: dict[str, AttributeValue] = {
-        MODEL_NAME: request.model_name,
-        PRINCIPAL: request.principal.name,
-    }
-    version = request.model_version if version is None else version
+    `operation` is `POST /v2/models/{model}/infer` with HTTP's number as `status` (the pattern, not the path),
+    or `inference.GRPCInferenceService/ModelInfer` with gRPC's name.
+    """
+    attributes: dict[str, AttributeValue]
+    if isinstance(status, int):
+        method, _, route = operation.partition(" ")
+        attributes = {"http.request.method": method, "http.response.status_code": status}
+        if route:
+            attributes["http.route"] = route
+    else:
+        attributes = {
+            "rpc.system.name": "grpc",
+            "rpc.method": operation.removeprefix("/"),
+            "rpc.response.status_code": status,
+        }
+    if model:
+        attributes[MODEL_NAME] = model
     if version is not None:
         attributes[MODEL_VERSION] = version
-    if request.id:
-        attributes[REQUEST_ID] = request.id
+    if request_id:
+        attributes[REQUEST_ID] = request_id
+    if principal:
+        attributes[PRINCIPAL] = principal
     return attributes
+
+
+def error_attributes(error: BaseException | None) -> dict[str, AttributeValue]:
+    """What a request failed with; empty when it did not."""
+    return {} if error is None else {ERROR_TYPE: type(error).__name__}
 
 
 def batch_attributes(timeline: Timeline) -> dict[str, AttributeValue]:
@@ -57,12 +77,38 @@ def batch_attributes(timeline: Timeline) -> dict[str, AttributeValue]:
     }
 
 
+def execution_attributes(execution: Execution) -> dict[str, AttributeValue]:
+    """What a batch span says of its execution."""
+    origin = execution.origin
+    attributes: dict[str, AttributeValue] = {
+        MODEL_NAME: origin.model,
+        MODEL_VERSION: origin.version,
+        BATCH_ROWS: execution.rows,
+        BATCH_REQUESTS: execution.requests,
+        BATCH_CUT: execution.cut,
+        INSTANCE: execution.instance,
+        ELEMENTS: execution.elements,
+        PADDING: execution.padding,
+    }
+    if origin.content:
+        attributes[CONTENT] = origin.content
+    if origin.provider:
+        attributes[PROVIDER] = origin.provider
+    if execution.again:
+        attributes[RERUN] = True
+    if execution.error:
+        attributes[ERROR_TYPE] = execution.error
+    return attributes
+
+
 def printable(value: AttributeValue) -> AttributeValue:
-    """The value with lone surrogates escaped.
+    """The value, bounded, with lone surrogates escaped.
 
     Header bytes that are not UTF-8 arrive as surrogates; protobuf refuses them, and one such attribute
     would cost the whole batch of spans that it is exported with.
     """
-    if isinstance(value, str) and not value.isascii():
-        return value.encode("utf-8", "backslashreplace").decode("utf-8")
-    return value
+    if not isinstance(value, str):
+        return value
+    if len(value) > _MAX_CHARACTERS:
+        value = value[:_MAX_CHARACTERS]
+    return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode("utf-8")

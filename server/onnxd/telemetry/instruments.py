@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
+from onnxd.telemetry.exemplars import BATCH_ROWS, COMPUTE_TIMES, QUEUE_TIMES, REQUEST_TIMES
 from onnxd.telemetry.histogram import BYTES_BOUNDS, DURATION_BOUNDS_NS, ROWS_BOUNDS, HistogramSnapshot
 from onnxd.telemetry.machine import MachineUsage, ProcessUsage
 from onnxd.telemetry.observation import Observation, VersionObservation
@@ -46,6 +47,8 @@ class Instrument(Generic[Source]):
     """Of a histogram, in what is recorded."""
     per_unit: int = 1
     """Of a histogram: how many of what is recorded are one `unit`."""
+    exemplars: str = ""
+    """Of a histogram: under which name its exemplars are kept; empty = it has none."""
 
     @property
     def triton(self) -> bool:
@@ -127,19 +130,19 @@ VERSION_INSTRUMENTS: Final[tuple[Instrument[VersionObservation], ...]] = (
         "onnxd_request_duration_seconds", Kind.HISTOGRAM, "seconds",
         "Time of answered requests from the queue to the answer.",
         lambda seen: seen.statistics.request_times,
-        bounds=DURATION_BOUNDS_NS, per_unit=_NS,
+        bounds=DURATION_BOUNDS_NS, per_unit=_NS, exemplars=REQUEST_TIMES,
     ),
     Instrument(
         "onnxd_queue_duration_seconds", Kind.HISTOGRAM, "seconds",
         "Time that answered requests waited in the queue.",
         lambda seen: seen.statistics.queue_times,
-        bounds=DURATION_BOUNDS_NS, per_unit=_NS,
+        bounds=DURATION_BOUNDS_NS, per_unit=_NS, exemplars=QUEUE_TIMES,
     ),
     Instrument(
         "onnxd_compute_duration_seconds", Kind.HISTOGRAM, "seconds",
         "Time that answered requests spent in their batch: inputs, the run, and outputs.",
         lambda seen: seen.statistics.compute_times,
-        bounds=DURATION_BOUNDS_NS, per_unit=_NS,
+        bounds=DURATION_BOUNDS_NS, per_unit=_NS, exemplars=COMPUTE_TIMES,
     ),
     Instrument(
         "onnxd_requests_joined_total", Kind.COUNTER, "requests",
@@ -150,7 +153,7 @@ VERSION_INSTRUMENTS: Final[tuple[Instrument[VersionObservation], ...]] = (
         "onnxd_batch_rows", Kind.HISTOGRAM, "rows",
         "Rows of each run of the model.",
         lambda seen: seen.statistics.batch_rows(),
-        bounds=ROWS_BOUNDS,
+        bounds=ROWS_BOUNDS, exemplars=BATCH_ROWS,
     ),
     Instrument(
         "onnxd_batches_total", Kind.COUNTER, "batches",
@@ -198,6 +201,21 @@ VERSION_INSTRUMENTS: Final[tuple[Instrument[VersionObservation], ...]] = (
         "Size of answered requests, as they came and decompressed.",
         lambda seen: seen.statistics.request_bytes,
         bounds=BYTES_BOUNDS,
+    ),
+    Instrument(
+        "onnxd_queue_requests", Kind.GAUGE, "requests",
+        "Requests that wait in the queue.",
+        lambda seen: seen.pending,
+    ),
+    Instrument(
+        "onnxd_queue_rows", Kind.GAUGE, "rows",
+        "Rows of the requests that wait in the queue.",
+        lambda seen: seen.waiting_rows,
+    ),
+    Instrument(
+        "onnxd_queue_bytes", Kind.GAUGE, "bytes",
+        "Payload of the requests that wait in the queue.",
+        lambda seen: seen.waiting_bytes,
     ),
     Instrument(
         "onnxd_instances_busy", Kind.GAUGE, "instances",
@@ -287,6 +305,31 @@ SERVER_INSTRUMENTS: Final[tuple[Instrument[Observation], ...]] = (
         "Workers that were started again, by how they had ended.",
         lambda seen: _labelled(seen.workers_restarted),
         labels=("reason",),
+    ),
+    Instrument(
+        "onnxd_event_loop_lag_seconds", Kind.GAUGE, "seconds",
+        "How late the event loop came to a timer, at most in the last 15 to 30 seconds.",
+        lambda seen: seen.loop_lag_s,
+    ),
+    Instrument(
+        "onnxd_threads", Kind.GAUGE, "threads",
+        "Threads that may run models at once (budget), and those of all loaded sessions together (claimed).",
+        lambda seen: _labelled(seen.threads),
+        labels=("kind",),
+    ),
+    Instrument(
+        "onnxd_trace_spans_total", Kind.COUNTER, "spans",
+        "Spans of traces that were sent to the collector, that it did not take (failed), or that found the "
+        "queue to it full (dropped).",
+        lambda seen: _labelled(seen.spans),
+        labels=("result",),
+    ),
+    Instrument(
+        "onnxd_metric_exports_total", Kind.COUNTER, "exports",
+        "Times that the metrics were sent to the collector, that it did not take them (failed), or that the "
+        "time before was not over (skipped).",
+        lambda seen: _labelled(seen.metric_exports),
+        labels=("result",),
     ),
     Instrument(
         "onnxd_build_info", Kind.GAUGE, "",

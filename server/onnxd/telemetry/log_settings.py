@@ -4,6 +4,8 @@ import contextlib
 import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final, Literal, TypedDict
 
 import structlog
@@ -16,8 +18,9 @@ Level = Literal["debug", "info", "warning", "error"]
 TimeForm = Literal["default", "ISO8601"]
 
 _OURS: Final = "onnxd"
+_DEFAULT_TIME: Final = "%m%d %H:%M:%S.%f"
 _TIMES: Final[dict[TimeForm, TimeStamper]] = {
-    "default": TimeStamper(fmt="%m%d %H:%M:%S.%f", utc=True),
+    "default": TimeStamper(fmt=_DEFAULT_TIME, utc=True),
     "ISO8601": TimeStamper(fmt="iso", utc=True),
 }
 
@@ -47,6 +50,11 @@ class LogChange(TypedDict, total=False):
     format: TimeForm
 
 
+@lru_cache(maxsize=4)
+def _iso_second(epoch_s: int) -> str:
+    return datetime.fromtimestamp(epoch_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
 class LogSettings(logging.Filter):
     """The filter of the server's log handler, and the levels of the loggers that go with it."""
 
@@ -70,6 +78,13 @@ class LogSettings(logging.Filter):
     def stamp(self, logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
         """Write the time into a line. A processor of structlog."""
         return _TIMES[self.view.format](logger, method, event)
+
+    def stamp_of(self, epoch_s: float) -> str:
+        """The same time as `stamp` would write."""
+        if self.view.format == "default":
+            return datetime.fromtimestamp(epoch_s, UTC).strftime(_DEFAULT_TIME)
+        second = int(epoch_s)
+        return f"{_iso_second(second)}.{int((epoch_s - second) * 1e6):06d}Z"
 
     def update(self, change: LogChange) -> None:
         """Change what is mentioned. Raises NotSupported for another form of time in a log for machines."""

@@ -10,17 +10,20 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import orjson
 import structlog
+from annotated_types import Interval
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from onnxd.telemetry.access_form import AccessForm, AccessFormatter
+from onnxd.telemetry.access_writer import AccessWriter
+from onnxd.telemetry.escaping import escaped
 from onnxd.telemetry.log_settings import LogSettings
 from onnxd.telemetry.stderr import OncePerInterval, StderrHandler
 
 _STDERR: Final = 2
-_MAX_VALUE_CHARACTERS: Final = 4096
 _MAX_NESTING: Final = 4
 
 
@@ -32,6 +35,8 @@ class LogConfig:
     """Of the server's own lines; at `debug` there is one for each request. Libraries: warnings and up."""
     format: Literal["console", "json"] = "console"
     """console: for people; json: an object a line, for machines."""
+    access: Annotated[float, Interval(ge=0.0, le=1.0)] = 0.0
+    """Share of the requests that succeed which have a line at level info; those that fail always have one."""
 
 
 def log_settings(config: LogConfig) -> LogSettings:
@@ -59,7 +64,8 @@ def logging_to_stderr(
         handler.setFormatter(_formatter(config, settings, worker, coloured=os.isatty(output)))
         handler.addFilter(settings)
         handler.addFilter(OncePerInterval("opentelemetry", 60.0))
-        with _stdlib_logging_to(handler), settings.in_force(), _structlog_to_stdlib():
+        access = AccessWriter(logging.getLogger("onnxd.access"), config.access)
+        with _stdlib_logging_to(handler), settings.in_force(), _structlog_to_stdlib(), access:
             yield handler
 
 
@@ -120,7 +126,8 @@ def _formatter(
         renderer = structlog.processors.JSONRenderer(serializer=_to_json)
     else:
         renderer = structlog.dev.ConsoleRenderer(colors=coloured)
-    return structlog.stdlib.ProcessorFormatter(
+    return AccessFormatter(
+        AccessForm(settings, json=config.format == "json", coloured=coloured),
         foreign_pre_chain=_COMMON[1:],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
@@ -148,11 +155,11 @@ def _to_json(event: Mapping[str, Any], **_: object) -> str:
 def escape_control_characters(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Make every value one line of printable characters; a traceback keeps its lines, each indented."""
     traceback = event.pop("exception", None)
-    escaped = {key: _printable(value) for key, value in event.items()}
+    printable: EventDict = {key: _printable(value) for key, value in event.items()}
     if traceback is not None:
         # Indented, so that a line inside an exception's message cannot pass for a line of the log.
-        escaped["exception"] = "\n".join("    " + _escape(line) for line in str(traceback).split("\n"))
-    return escaped
+        printable["exception"] = "\n".join("    " + escaped(line) for line in str(traceback).split("\n"))
+    return printable
 
 
 def _printable(value: object, nesting: int = 0) -> object:
@@ -160,19 +167,7 @@ def _printable(value: object, nesting: int = 0) -> object:
         return value
     if nesting < _MAX_NESTING:
         if isinstance(value, Mapping):
-            return {_escape(str(key)): _printable(item, nesting + 1) for key, item in value.items()}
+            return {escaped(str(key)): _printable(item, nesting + 1) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [_printable(item, nesting + 1) for item in value]
-    return _escape(value if isinstance(value, str) else repr(value))
-
-
-def _escape(text: str) -> str:
-    if len(text) > _MAX_VALUE_CHARACTERS:
-        text = f"{text[:_MAX_VALUE_CHARACTERS]}... ({len(text)} characters)"
-    if text.isprintable():
-        return text
-    # isprintable also refuses direction marks and lone surrogates; both could mislead a reader.
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
-        for character in text
-    )
+    return escaped(value if isinstance(value, str) else repr(value))

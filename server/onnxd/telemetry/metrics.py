@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 
 from onnxd.telemetry.exposition import exposition
 from onnxd.telemetry.machine import MachineMeter, read_process
@@ -13,7 +14,8 @@ class Metrics:
     """The text of the metrics, over and over. For the loop's thread.
 
     Observing the server is quick and happens on the loop, which owns the counters; the text is written on a
-    thread. Only one text is written at a time, however many ask and however many of those do not wait for it.
+    thread. Only one text of each form is written at a time, however many ask and however many of those do not
+    wait for it.
     """
 
     def __init__(
@@ -27,22 +29,27 @@ class Metrics:
         self._gather = gather
         self._turn = asyncio.Lock()
         self._meter = MachineMeter()
-        self._writing: asyncio.Future[bytes] | None = None
+        self._writing: dict[bool, asyncio.Future[bytes]] = {}
+        """By whether it is OpenMetrics."""
 
-    async def text(self) -> bytes:
-        """The metrics in Prometheus' text format, observed after this was called."""
+    async def text(self, *, openmetrics: bool = False) -> bytes:
+        """The metrics in Prometheus' text format or in OpenMetrics, observed after this was called."""
         if self._gather is not None:
             async with self._turn:
-                return await asyncio.to_thread(exposition, await self._gather())
-        before = self._writing
+                gathered = await self._gather()
+                return await asyncio.to_thread(exposition, gathered, openmetrics=openmetrics)
+        before = self._writing.get(openmetrics)
         if before is not None:
             # That text may be older than what the caller knows of. All who come now share the next one.
             await asyncio.wait((before,))
-        if self._writing is None:
-            self._writing = asyncio.get_running_loop().run_in_executor(None, self._write, self._observe())
-            self._writing.add_done_callback(self._written)
+        writing = self._writing.get(openmetrics)
+        if writing is None:
+            loop = asyncio.get_running_loop()
+            writing = loop.run_in_executor(None, self._write, self._observe(), openmetrics)
+            self._writing[openmetrics] = writing
+            writing.add_done_callback(partial(self._written, openmetrics))
         # Whoever leaves does not take it from the others; nor does its thread end any earlier.
-        return await asyncio.shield(self._writing)
+        return await asyncio.shield(writing)
 
     async def own(self) -> Observation:
         """What this process has done and uses: its part, where there are several."""
@@ -51,8 +58,12 @@ class Metrics:
     def _with_usage(self, seen: Observation) -> Observation:
         return replace(seen, process=read_process(), machine=self._meter.read())
 
-    def _write(self, seen: Observation) -> bytes:
-        return exposition(self._with_usage(seen))
+    def observe(self) -> Observation:
+        """The server now, without process and machine."""
+        return self._observe()
 
-    def _written(self, _: asyncio.Future[bytes]) -> None:
-        self._writing = None
+    def _write(self, seen: Observation, openmetrics: bool) -> bytes:
+        return exposition(self._with_usage(seen), openmetrics=openmetrics)
+
+    def _written(self, openmetrics: bool, _: asyncio.Future[bytes]) -> None:
+        del self._writing[openmetrics]

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Final, Protocol, Self, TypeVar
 
+from onnxd.telemetry.exemplars import OfHistogram, Version, merged
+from onnxd.telemetry.export_counts import ExportCounts, SpanCounts
 from onnxd.telemetry.machine import MachineUsage, ProcessUsage
 from onnxd.telemetry.statistics import StatisticsSnapshot
 
@@ -62,6 +64,9 @@ class VersionObservation:
     """None = nothing has run yet."""
     restarts: Mapping[str, int] = field(default_factory=dict)
     """Deaths of its processes so far, by kind; empty = it has none of its own."""
+    waiting_rows: int = 0
+    waiting_bytes: int = 0
+    """Payload of the requests that wait in the queue."""
 
     def merged(self, other: Self) -> Self:
         """The same version in two processes."""
@@ -76,6 +81,8 @@ class VersionObservation:
             _added(self.memory, other.memory),
             _both(self.run_times, other.run_times),
             _added(self.restarts, other.restarts),
+            self.waiting_rows + other.waiting_rows,
+            self.waiting_bytes + other.waiting_bytes,
         )
 
 
@@ -103,6 +110,16 @@ class Observation:
     """Processes that serve; a server without workers is one."""
     workers_restarted: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(WORKER_ENDS, 0))
     """Workers that were started again, by how they had ended; every end is there."""
+    loop_lag_s: float = 0.0
+    """How late the event loop was at most, lately."""
+    threads: Mapping[str, int] = field(default_factory=lambda: {"budget": 0, "claimed": 0})
+    """The budget, and what the sessions of loaded models have together."""
+    spans: Mapping[str, int] = field(default_factory=SpanCounts().snapshot)
+    """Of traces, by what became of them."""
+    metric_exports: Mapping[str, int] = field(default_factory=ExportCounts().snapshot)
+    """Of the metrics themselves, by what became of them."""
+    exemplars: Mapping[Version, Mapping[str, OfHistogram]] = field(default_factory=dict)
+    """Of histograms of versions, by the histograms' names in StatisticsSnapshot."""
 
 
 def merge(left: Observation, right: Observation) -> Observation:
@@ -123,6 +140,11 @@ def merge(left: Observation, right: Observation) -> Observation:
         memory_returned=left.memory_returned + right.memory_returned,
         workers_alive=left.workers_alive + right.workers_alive,
         workers_restarted=_added(left.workers_restarted, right.workers_restarted),
+        loop_lag_s=max(left.loop_lag_s, right.loop_lag_s),
+        threads=_added(left.threads, right.threads),
+        spans=_added(left.spans, right.spans),
+        metric_exports=_added(left.metric_exports, right.metric_exports),
+        exemplars=merged(left.exemplars, right.exemplars),
     )
 
 

@@ -204,8 +204,8 @@ class ModelStatistics:
         self._compute_times = self._request_times.copy()
         self._request_bytes = [0] * (len(BYTES_BOUNDS) + 1)
         self._batches: dict[int, _Compute] = {}
-        self._dynamic_elements = 0
-        self._padding_elements = 0
+        self.dynamic_elements = 0
+        self.padding_elements = 0
 
     def record_success(self, timeline: Timeline, rows: int, byte_size: int = 0) -> None:
         """One request of `byte_size` bytes was answered; `rows` is 1 for a model that does not batch.
@@ -249,8 +249,8 @@ class ModelStatistics:
 
     def record_padding(self, elements: int, padding: int) -> None:
         """Requests were put together: `elements` in the inputs with dynamic axes, `padding` of them added."""
-        self._dynamic_elements += elements
-        self._padding_elements += padding
+        self.dynamic_elements += elements
+        self.padding_elements += padding
 
     def record_cut(self, reason: CutReason) -> None:
         """A batch is sent."""
@@ -292,6 +292,6 @@ class ModelStatistics:
             queue_times=times(tuple(self._queue_times), self._queue_ns),
             compute_times=times(tuple(self._compute_times), compute_ns),
             request_bytes=HistogramSnapshot(BYTES_BOUNDS, tuple(self._request_bytes), self._bytes),
-            dynamic_elements=self._dynamic_elements,
-            padding_elements=self._padding_elements,
+            dynamic_elements=self.dynamic_elements,
+            padding_elements=self.padding_elements,
         )

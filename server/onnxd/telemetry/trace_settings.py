@@ -111,6 +111,10 @@ class TraceSettings:
             budget.left -= 1
         return True
 
+    def follows(self, model: str) -> bool:
+        """Whether requests for a model may be traced at all."""
+        return self._rules.get(model, self._overall).on
+
     def view(self, model: str = "") -> TraceView:
         """What holds for a model; "" = for those without settings of their own."""
         return self._rules.get(model, self._overall).view

@@ -1,146 +1,244 @@
-"""One trace per inference request: a server span with a child for each stage that the request reached.
+"""Follows each inference request: which ones are traced, and what is kept of those that are slow or fail.
 
-The children are built when the request is over, from its Timeline, so that the request's path holds no
-tracing code. Only the API of OpenTelemetry is imported here; the SDK comes with onnxd.telemetry.setup.
+All is made of the Timeline when the request is over, so that its path holds no tracing code: a server span
+with a child for each stage that it reached, linked to the spans of the executions that it was in. A request
+that was not sampled at its start is traced after all when it turns out to be slow, or fails.
 """
 
+import asyncio
+import random
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from opentelemetry.context import Context
-from opentelemetry.trace import (
-    Span,
-    SpanKind,
-    StatusCode,
-    Tracer,
-    format_trace_id,
-    get_current_span,
-    set_span_in_context,
-)
+from opentelemetry.trace import Link, SpanContext, SpanKind, format_span_id, format_trace_id, get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from onnxd.errors import ServerError
 from onnxd.messages import Timeline
-from onnxd.telemetry.attributes import ERROR_TYPE, Attributes, batch_attributes, printable
+from onnxd.telemetry.attributes import batch_attributes, error_attributes, server_attributes
+from onnxd.telemetry.batch_spans import BatchSpans
+from onnxd.telemetry.exemplars import Exemplars
+from onnxd.telemetry.recent import Recent, RecentRequest
+from onnxd.telemetry.spans import SERVER_SPAN, EndedSpan, context_of, stage_spans, status_of
 from onnxd.telemetry.trace_settings import TraceSettings
 
-SERVER_SPAN: Final = "onnxd.infer"
-DECODE_SPAN: Final = "onnxd.decode"
-QUEUE_SPAN: Final = "onnxd.queue"
-EXECUTE_SPAN: Final = "onnxd.execute"
-ENCODE_SPAN: Final = "onnxd.encode"
-
+MOST_LATE_A_SECOND: Final = 100
+"""Requests that are traced only because they were slow or failed: a storm of errors is not one of spans."""
+_MOST_LINKS: Final = 128
+_MOST_ID_CHARACTERS: Final = 256
 _NOWHERE: Final = Context()
-_MAX_DESCRIPTION_CHARACTERS: Final = 1024
 
 
-@dataclass(frozen=True, slots=True)
 class RequestTrace:
-    """The trace of a request in progress. Every one that `Tracing.start` hands out is finished once."""
+    """What is decided of a request's trace when it begins."""
 
-    trace_id: str
-    """32 hexadecimal digits, for the access log."""
-    span: Span
-    offset_ns: int
-    """Epoch minus monotonic clock at the start, so that the clocks of one trace never disagree."""
+    __slots__ = ("_span_id", "_trace_id", "caller", "sampled")
+
+    def __init__(
+        self, trace_id: int = 0, span_id: int = 0, caller: SpanContext | None = None, *, sampled: bool = False
+    ) -> None:
+        """0 = has none yet. `sampled`: it is traced, whatever becomes of the request."""
+        self._trace_id = trace_id
+        self._span_id = span_id
+        self.caller = caller
+        self.sampled = sampled
+
+    @property
+    def trace_id(self) -> str:
+        """32 hexadecimal digits; empty = it has none yet."""
+        return format_trace_id(self._trace_id) if self._trace_id else ""
+
+    @property
+    def traceparent(self) -> str:
+        """For the answer's header; empty where the request has no trace yet."""
+        if not self._trace_id:
+            return ""
+        return f"00-{self.trace_id}-{format_span_id(self._span_id)}-{int(self.sampled):02x}"
+
+    def context(self) -> SpanContext:
+        """The server span's, once it is to be sent."""
+        state = None if self.caller is None else self.caller.trace_state
+        return context_of(self._trace_id or _new_id(128), self._span_id or _new_id(64), state)
+
+
+_PERHAPS_LATER: Final = RequestTrace()
+"""Not sampled, and without an identity unless it is traced after all. Nearly all requests can share it."""
 
 
 class Tracing:
-    """Starts and finishes the traces of requests; off when it has no tracer."""
+    """Begins and finishes the requests of all front ends. Only the loop's thread may touch it."""
 
-    def __init__(self, tracer: Tracer | None = None, settings: TraceSettings | None = None) -> None:
-        """`settings` decide which requests are traced; by default all of them are. What they decide stands:
-        the tracer should sample everything."""
-        self._tracer = tracer
+    def __init__(
+        self,
+        send: Callable[[EndedSpan], None] | None = None,
+        settings: TraceSettings | None = None,
+        *,
+        late: bool = False,
+        recent: Recent | None = None,
+    ) -> None:
+        """`send` takes spans and does not block; None = nothing is sent anywhere. `settings` decide which
+        requests are traced, by default all of them. `late`: those that turn out to be slow or fail, too."""
+        self._send = send
+        self._late = late
         self._propagator = TraceContextTextMapPropagator()
-        self.settings: Final = settings or TraceSettings(collector=None if tracer is None else {})
+        self._batches = BatchSpans(send or _nothing, _new_context, _later)
+        self._late_second = 0
+        self._late_left = 0
+        self.recent: Final = recent or Recent()
+        self._known = self.recent.models()
+        self.exemplars: Final = Exemplars()
+        self.settings: Final = settings or TraceSettings(collector=None if send is None else {})
 
     @property
     def on(self) -> bool:
-        """Whether there is anything to do; with False, `start` may as well not be called."""
-        return self.settings.on and self._tracer is not None
+        """Whether anything may be sent; with False, `start` may as well not be called."""
+        return self.settings.on and self._send is not None
 
     def start(
-        self, carrier: Mapping[str, str], received_ns: int = 0, *, model: str = ""
+        self, carrier: Mapping[str, str], received_ns: int = 0, *, model: str = "", identified: bool = False
     ) -> RequestTrace | None:
-        """Begin a request's trace, or None when it is not to be traced (off, or not its turn).
+        """Decide about a request's trace. None = it is not to be traced, whatever becomes of it.
 
-        `carrier` holds the request's headers or metadata, looked up in lower case. A valid `traceparent`
-        makes the caller's span the parent, and the caller's sampling decision stands unless tracing is
-        switched off for the model; one that is malformed or oversized is ignored, and the request begins a
-        trace of its own. `received_ns`: the Timeline's; 0 = now. `model`: whose settings apply.
+        `carrier` holds the request's headers or metadata, looked up in lower case; of them `traceparent` and
+        `tracestate` count. A valid `traceparent` makes the caller's span the parent, and the caller's
+        sampling decision stands unless tracing is switched off for the model; one that is malformed or
+        oversized is ignored, and the request begins a trace of its own. `model`: whose settings apply.
+        `identified`: its trace must have its identity now, because the client is told.
         """
-        if self._tracer is None:
+        if self._send is None:
             return None
-        context = _NOWHERE
+        caller = None
         if "traceparent" in carrier:
-            context = self._propagator.extract(carrier, _NOWHERE)
-        caller = get_current_span(context).get_span_context()
-        if caller.is_valid and not caller.trace_flags.sampled:
+            caller = get_current_span(self._propagator.extract(carrier, _NOWHERE)).get_span_context()
+            if not caller.is_valid:
+                caller = None
+            elif not caller.trace_flags.sampled:
+                return None
+        if self.settings.admits(model, forced=caller is not None):
+            return _identified(caller, sampled=True)
+        if not (self._late and self.settings.follows(model)):
             return None
-        if not self.settings.admits(model, forced=caller.is_valid):
-            return None
-        offset_ns = time.time_ns() - time.monotonic_ns()
-        span = self._tracer.start_span(
-            SERVER_SPAN,
-            context=context,
-            kind=SpanKind.SERVER,
-            start_time=offset_ns + (received_ns or time.monotonic_ns()),
-        )
-        if not span.is_recording():
-            return None
-        return RequestTrace(format_trace_id(span.get_span_context().trace_id), span, offset_ns)
+        return _identified(caller, sampled=False) if identified else _PERHAPS_LATER
 
     def finish(
         self,
         trace: RequestTrace | None,
         timeline: Timeline,
+        operation: str,
+        status: int | str,
         *,
-        name: str = SERVER_SPAN,
-        attributes: Attributes,
+        model: str = "",
+        version: int | None = None,
+        request_id: str = "",
+        principal: str = "",
         error: BaseException | None = None,
-    ) -> None:
-        """End a request's trace and hand it to the exporter. Does nothing for None.
+    ) -> str:
+        """A request is over. Call it once for each inference request, whether it has a trace or not.
 
-        A stage that the request did not reach has no span. One that it did not leave ends now, and has
-        the error when there is one. `name` is the server span's.
+        `operation` is `POST /v2/models/{model}/infer` with HTTP's number as `status`, or
+        `inference.GRPCInferenceService/ModelInfer` with gRPC's name. `version`: that answered, or was asked
+        for. What this returns is the trace's identifier, for the log; empty = it is sent nowhere.
         """
-        if trace is None or self._tracer is None:
-            return
         now_ns = time.monotonic_ns()
-        parent = set_span_in_context(trace.span, _NOWHERE)
-        for child, start_ns, end_ns in _stages(timeline):
-            if not start_ns:
-                continue
-            span = self._tracer.start_span(child, context=parent, start_time=trace.offset_ns + start_ns)
-            if not end_ns and error is not None:
-                _mark_failed(span, error)
-            span.end(trace.offset_ns + (end_ns or now_ns))
-        server = trace.span
-        if name != SERVER_SPAN:
-            server.update_name(name)
-        server.set_attributes({key: printable(value) for key, value in attributes.items()})
-        server.set_attributes(batch_attributes(timeline))
-        if error is not None:
-            _mark_failed(server, error)
-        server.end(trace.offset_ns + now_ns)
+        total_ns = now_ns - timeline.received_ns
+        recent = self._known.get(model) or self.recent.of(model)
+        remarkable = error is not None or (recent is not None and recent.slowness.is_slow(total_ns))
+        if not remarkable and (trace is None or not trace.sampled):
+            return ""
+        trace_id = ""
+        if trace is not None and (trace.sampled or self._admits_late(now_ns)):
+            attributes = server_attributes(operation, status, model, version, request_id, principal)
+            trace_id = self._export(trace, timeline, attributes, error, now_ns)
+        if remarkable and recent is not None:
+            (recent.slow if error is None else recent.errors).append(
+                RecentRequest(
+                    ended_s=time.time(),
+                    total_ns=total_ns,
+                    timeline=timeline,
+                    operation=operation,
+                    status=status,
+                    version=version,
+                    request_id=request_id[:_MOST_ID_CHARACTERS],
+                    trace_id=trace_id,
+                    principal=principal,
+                    error=status_of(error).description or "",
+                )
+            )
+        return trace_id
+
+    def close(self) -> None:
+        """Send what still waits for others to be over."""
+        self._batches.end_all()
+
+    def _admits_late(self, now_ns: int) -> bool:
+        second = now_ns // 10**9
+        if second != self._late_second:
+            self._late_second, self._late_left = second, MOST_LATE_A_SECOND
+        self._late_left -= 1
+        return self._late_left >= 0
+
+    def _export(
+        self,
+        trace: RequestTrace,
+        timeline: Timeline,
+        attributes: dict[str, str | bool | int | float],
+        error: BaseException | None,
+        now_ns: int,
+    ) -> str:
+        send = self._send
+        if send is None:
+            return ""
+        offset_ns = time.time_ns() - now_ns
+        context = trace.context()
+        for stage in stage_spans(
+            context, timeline, _span_ids(), offset_ns=offset_ns, now_ns=now_ns, error=error
+        ):
+            send(stage)
+        join = self._batches.join
+        links = [Link(join(execution, context)) for execution in timeline.executions[:_MOST_LINKS]]
+        attributes.update(batch_attributes(timeline))
+        attributes.update(error_attributes(error))
+        send(
+            EndedSpan(
+                SERVER_SPAN,
+                context,
+                trace.caller,
+                SpanKind.SERVER,
+                offset_ns + timeline.received_ns,
+                offset_ns + now_ns,
+                attributes,
+                links,
+                status_of(error),
+            )
+        )
+        trace_id = format_trace_id(context.trace_id)
+        if error is None:
+            self.exemplars.record(timeline, trace_id, format_span_id(context.span_id))
+        return trace_id
 
 
-def _stages(timeline: Timeline) -> tuple[tuple[str, int, int], ...]:
-    """(span, start, end) of each stage; 0 = not reached."""
-    return (
-        (DECODE_SPAN, timeline.decode_start_ns, timeline.decode_end_ns),
-        (QUEUE_SPAN, timeline.queue_start_ns, timeline.compute_start_ns),
-        (EXECUTE_SPAN, timeline.compute_start_ns, timeline.compute_end_ns),
-        (ENCODE_SPAN, timeline.encode_start_ns, timeline.encode_end_ns),
-    )
+def _identified(caller: SpanContext | None, *, sampled: bool) -> RequestTrace:
+    trace_id = _new_id(128) if caller is None else caller.trace_id
+    return RequestTrace(trace_id, _new_id(64), caller, sampled=sampled)
 
 
-def _mark_failed(span: Span, error: BaseException) -> None:
-    kind = type(error).__name__
-    span.set_attribute(ERROR_TYPE, kind)
-    # Only the message of a ServerError is written to be read by others; ours and the libraries' are not.
-    description = f"{kind}: {error.message}" if isinstance(error, ServerError) else kind
-    span.set_status(StatusCode.ERROR, str(printable(description[:_MAX_DESCRIPTION_CHARACTERS])))
+def _new_id(bits: int) -> int:
+    return random.getrandbits(bits) or 1
+
+
+def _span_ids() -> Iterator[int]:
+    while True:
+        yield _new_id(64)
+
+
+def _new_context() -> SpanContext:
+    return context_of(_new_id(128), _new_id(64))
+
+
+def _later(delay_s: float, call: Callable[[], None]) -> object:
+    return asyncio.get_running_loop().call_later(delay_s, call)
+
+
+def _nothing(_: EndedSpan) -> None:
+    """Where there is nowhere to send a span."""

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from onnxd.app import Fronts
@@ -93,7 +94,8 @@ class Duties:
         at_ns = time.monotonic_ns()
         loads = [(each.spec.name, each.spec.version, load) for load, each in mirror.serving()]
         broken = [(load, each.broken) for load, each in mirror.serving() if each.broken]
-        seen = await fronts.seen.own()
+        # Exemplars stay with the worker that has the trace.
+        seen = replace(await fronts.seen.own(), exemplars={})
         document: Document = to_json(Report, Report(at_ns, seen, tuple(loads), tuple(broken)))
         return document
 

@@ -119,7 +119,8 @@ class Mirror:
         served = self._versions[document["load"]]
         name = served.spec.name
         settings = await self._loader.read_kept_settings(name, document["settings"])
-        served.reconfigure(settings.config, document["identity"], settings.loaded.stated)
+        loaded = settings.loaded
+        served.reconfigure(settings.config, document["identity"], loaded.stated, loaded)
         return {}
 
     def model(self, document: Document) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Final
 from onnxd.protocol.load_parameters import LoadOverride
 from onnxd.repository.catalog import Catalog, VersionState
 from onnxd.repository.config import ModelConfig
+from onnxd.repository.config_file import LoadedConfig
 from onnxd.repository.loader import Loader
 from onnxd.repository.model_settings import ModelSettings
 from onnxd.repository.override import Override
@@ -62,9 +63,13 @@ class FleetVersion(ServedVersion):
         return self._crew.broken(self.load)
 
     def reconfigure(
-        self, config: ModelConfig, identity: str, stated: config_pb.ModelConfig | None = None
+        self,
+        config: ModelConfig,
+        identity: str,
+        stated: config_pb.ModelConfig | None = None,
+        loaded: LoadedConfig | None = None,
     ) -> None:
-        super().reconfigure(config, identity, stated)
+        super().reconfigure(config, identity, stated, loaded)
         settings = identity.partition(":")[0]
         # Kept for workers that start later.
         self._copies.callback(self._store.release, self._store.hold(settings))

@@ -2,6 +2,7 @@
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from importlib.metadata import version
 
 import structlog
 
@@ -15,6 +16,8 @@ from onnxd.runtime.process_room import ProcessRoom
 from onnxd.runtime.thread_shares import ThreadBudget
 from onnxd.runtime.trial import TrialRoom
 from onnxd.settings.server_settings import ServerSettings
+from onnxd.telemetry.metric_export import open_metric_export
+from onnxd.telemetry.metrics import Metrics
 from onnxd.workers.count import threads_of_one
 from onnxd.workers.crew import Crew
 from onnxd.workers.nursery import Forked
@@ -49,7 +52,7 @@ async def open_supervised(
     """Open every part on `resources`, which closes them in reverse; workers are being started when this
     returns. `ports` are open; `nursery`: has been forked since, None = it is started.
 
-    Raises StateDirectoryUnusable.
+    Raises StateDirectoryUnusable, TracingUnavailable.
     """
     if ports.metrics_taken:
         _log.warning(
@@ -78,4 +81,8 @@ async def open_supervised(
     )
     lifecycle = await resources.enter_async_context(lifecycle_of(settings, catalog, loader))
     workers = await resources.enter_async_context(Workers(settings, crew, ports, lifecycle, nursery))
+    metrics = Metrics(workers.last_seen)
+    await resources.enter_async_context(
+        open_metric_export(settings.metric_export, metrics, version("onnxd"), workers.exports)
+    )
     return Supervised(crew, workers, lifecycle, ports, threads, memory)

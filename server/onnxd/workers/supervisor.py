@@ -6,6 +6,7 @@ It answers no client itself. Workers ask it what concerns all of them, over a so
 import asyncio
 import platform
 import socket
+from dataclasses import replace
 from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Final, Self
@@ -16,6 +17,7 @@ from onnxd.repository.catalog import IndexEntry
 from onnxd.repository.lifecycle import Lifecycle
 from onnxd.runtime.ort import onnxruntime
 from onnxd.settings.server_settings import ServerSettings
+from onnxd.telemetry.export_counts import ExportCounts
 from onnxd.telemetry.machine import MachineMeter, read_process
 from onnxd.telemetry.observation import WORKER_ENDS, Observation
 from onnxd.workers.channel import Answer, Channel, Document, Gone
@@ -66,6 +68,8 @@ class Workers:
         self._deaths = Deaths()
         self._restarted = dict.fromkeys(WORKER_ENDS, 0)
         self._meter = MachineMeter()
+        self.exports: Final = ExportCounts()
+        """Of the metrics that are sent."""
         self._tasks = asyncio.TaskGroup()
         self._descriptors = ports.descriptors()
         inherited = (each for rows in self._descriptors.values() for row in rows for each in row)
@@ -132,7 +136,14 @@ class Workers:
         """What all have seen, and use."""
         await self._crew.look()
         process = await asyncio.to_thread(read_process)
-        own = Observation(
+        return self._crew.observed(replace(self._own(), process=process, machine=self._meter.read()))
+
+    def last_seen(self) -> Observation:
+        """The same as of the last look, which is not long ago, without what they use."""
+        return replace(self._crew.observed(self._own()), process=None, machine=None)
+
+    def _own(self) -> Observation:
+        return Observation(
             build={
                 "version": version("onnxd"),
                 "onnxruntime": onnxruntime.__version__,
@@ -142,11 +153,9 @@ class Workers:
             in_flight=0,
             refused={},
             loads=self._lifecycle.loads.copy(),
-            process=process,
-            machine=self._meter.read(),
             workers_restarted=self._restarted.copy(),
+            metric_exports=self.exports.snapshot(),
         )
-        return self._crew.observed(own)
 
     # One worker after the other, under one number.
 

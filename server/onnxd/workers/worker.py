@@ -21,10 +21,11 @@ from onnxd.runtime.trial import TrialRoom
 from onnxd.security.opening import AuthUnusable
 from onnxd.settings.server_settings import ServerSettings
 from onnxd.shared_memory.service import SharedMemory
+from onnxd.telemetry.export_counts import SpanCounts
 from onnxd.telemetry.log_settings import LogSettings
 from onnxd.telemetry.logs import log_settings, logging_to_stderr
+from onnxd.telemetry.otlp import TracingUnavailable
 from onnxd.telemetry.run_time_settings import RunTimeSettings
-from onnxd.telemetry.setup import TracingUnavailable
 from onnxd.workers.channel import Channel, Gone
 from onnxd.workers.doors import Doors
 from onnxd.workers.duties import Duties
@@ -98,10 +99,10 @@ async def _open(
     log: LogSettings,
 ) -> tuple[Fronts, Doors]:
     settings = begin.settings
-    tracing = await open_telemetry(settings, resources)
+    catalog, memory, spans = Catalog(), MemoryLedger(), SpanCounts()
+    tracing = await open_telemetry(settings, resources, catalog, spans)
     trials = await resources.enter_async_context(TrialRoom(settings.trial))
     processes = await resources.enter_async_context(ProcessRoom(settings.isolation))
-    catalog, memory = Catalog(), MemoryLedger()
     threads = DealtThreads(settings.threads.budget, settings.threads.sharing)
     state_dir = settings.state_dir or default_state_dir()
     loader = LentLoader(LentCopies(state_dir), trials, processes, threads=threads, memory=memory)
@@ -116,7 +117,7 @@ async def _open(
         return fleet
 
     plane = RemoteControl(supervisor, overrides=settings.model_overrides, state_dir=state_dir)
-    control = Control(catalog, plane, trials, memory, lambda: {"success": 0, "failure": 0})
+    control = Control(catalog, plane, trials, threads, memory, _no_loads, spans)
     await channel.ask("begun", within_s=_TELL_S)
     await duties.may_listen.wait()
     seat = Seat(doors.own, seated, fleet.observe)
@@ -126,6 +127,11 @@ async def _open(
     await duties.announce()
     duties.listens.set()
     return fronts, doors
+
+
+def _no_loads() -> dict[str, int]:
+    """They are the supervisor's to count."""
+    return {"success": 0, "failure": 0}
 
 
 async def _obey(channel: Channel) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from structlog.typing import EventDict
 
 from onnxd.errors import ExecutionFailed
@@ -25,6 +25,7 @@ from tests.support.serving import (
     served_version,
     serving,
 )
+from tests.support.spans import sending_to
 
 PATH = "/v2/models/identity/infer"
 LENGTH = "Inference-Header-Content-Length"
@@ -279,14 +280,11 @@ class Collector(SpanExporter):
 
 async def test_a_trace_continues_the_callers_and_shows_each_stage(stand: Serving, quiet: None) -> None:
     collector = Collector()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(collector))
-    tracing = Tracing(provider.get_tracer("test"))
+    tracing = Tracing(sending_to(collector))
     parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     async with http_server(stand, tracing=tracing) as server:
         await server.post(PATH, INFER, {"traceparent": parent})
         await server.post(PATH, b"{", {"traceparent": "nonsense"})
-    provider.shutdown()
     spans = {span.name: span for span in collector.spans[:5]}
     assert set(spans) == {"onnxd.infer", "onnxd.decode", "onnxd.queue", "onnxd.execute", "onnxd.encode"}
     root = spans["onnxd.infer"]

@@ -17,6 +17,7 @@ SURFACE = [
     "InferResult",
     "InvalidRequest",
     "ModelMetadata",
+    "Moment",
     "NotFound",
     "PermissionDenied",
     "RateLimited",

@@ -7,8 +7,7 @@ import grpc
 import grpc.aio
 import numpy as np
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from structlog.typing import EventDict
 
@@ -28,6 +27,7 @@ from tests.support.serving import (
     serving,
     tensor,
 )
+from tests.support.spans import sending_to
 from tests.support.until import until
 
 HELD = infer_request("held", {"x": ONES})
@@ -162,9 +162,7 @@ def spans() -> InMemorySpanExporter:
 
 
 def traced(spans: InMemorySpanExporter) -> Tracing:
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(spans))
-    return Tracing(provider.get_tracer("test"))
+    return Tracing(sending_to(spans))
 
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

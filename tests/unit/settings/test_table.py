@@ -49,5 +49,6 @@ def test_types_defaults_and_choices_come_from_the_dataclasses() -> None:
 def test_what_a_dataclass_keeps_out_of_its_repr_is_a_secret() -> None:
     assert [setting.name for setting in SETTINGS.values() if setting.secret] == [
         "auth.restricted_api",
+        "metric_export.headers",
         "tracing.headers",
     ]

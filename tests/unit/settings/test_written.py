@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onnxd.settings.table import settings_by_path
-from onnxd.settings.written import as_words, bytes_of, duration, shown, written
-from onnxd.units import parse_duration_s, parse_size_bytes
+from onnxd.settings.written import as_words, shown, written
+from onnxd.units import bytes_of, duration, parse_duration_s, parse_size_bytes
 
 SETTINGS = settings_by_path()
 

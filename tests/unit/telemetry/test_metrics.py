@@ -51,7 +51,7 @@ async def test_who_does_not_wait_cannot_have_two_written_at_once(monkeypatch: py
     writers = most = 0
     go_on = threading.Event()
 
-    def write(_: Observation) -> bytes:
+    def write(_: Observation, *, openmetrics: bool) -> bytes:
         nonlocal writers, most
         writers += 1
         most = max(most, writers)
@@ -78,7 +78,7 @@ async def test_who_does_not_wait_cannot_have_two_written_at_once(monkeypatch: py
 async def test_a_fault_ends_one_scrape_and_not_those_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
     metrics = Metrics(Server().observe)
     with monkeypatch.context() as patched:
-        patched.setattr(onnxd.telemetry.metrics, "exposition", lambda _: 1 / 0)
+        patched.setattr(onnxd.telemetry.metrics, "exposition", lambda _, openmetrics: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             await metrics.text()
     assert observation_in(await metrics.text()) == 2

@@ -11,7 +11,8 @@ from opentelemetry import trace as global_trace
 from pydantic import TypeAdapter, ValidationError
 
 from onnxd.messages import Timeline
-from onnxd.telemetry.setup import TracingConfig, TracingUnavailable, open_tracing, traces_url
+from onnxd.telemetry.otlp import TracingUnavailable, signal_url
+from onnxd.telemetry.setup import TracingConfig, open_tracing
 from tests.support.otlp_receiver import HttpReceiver
 
 
@@ -49,7 +50,7 @@ async def test_the_process_keeps_its_own_tracer_provider(
 async def test_a_missing_package_is_named_with_the_extra_that_has_it(
     protocol: Literal["grpc", "http/protobuf"], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace.export", None)
     config = TracingConfig("http://collector:4317", protocol)
     with pytest.raises(TracingUnavailable, match=r"opentelemetry\.sdk\.trace.*onnxd\[otel\]"):
         async with open_tracing(config, version="1"):
@@ -62,7 +63,7 @@ async def test_a_redirect_is_not_followed(caplog: pytest.LogCaptureFixture) -> N
         HttpReceiver(redirect_to=f"{elsewhere.endpoint}/v1/traces") as collector,
     ):
         async with open_tracing(TracingConfig(collector.endpoint, "http/protobuf"), version="1") as tracing:
-            tracing.finish(tracing.start({}), Timeline(), attributes={})
+            tracing.finish(tracing.start({}), Timeline(), "POST /infer", 200)
         assert collector.redirected == 1
         assert elsewhere.spans == []
     assert "redirect" in caplog.text
@@ -76,7 +77,7 @@ async def test_a_collector_that_never_answers_does_not_hold_the_exit(
         config = TracingConfig(f"http://127.0.0.1:{silent.getsockname()[1]}", protocol)
         # The exporter's own limit is longer than the test's.
         async with asyncio.timeout(8), open_tracing(config, version="1", shutdown_s=0.1) as tracing:
-            tracing.finish(tracing.start({}), Timeline(), attributes={})
+            tracing.finish(tracing.start({}), Timeline(), "POST /infer", 200)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +90,7 @@ async def test_a_collector_that_never_answers_does_not_hold_the_exit(
     ids=["no path", "only a slash", "a path of its own"],
 )
 def test_the_endpoint_over_http_is_a_base_or_a_whole_url(endpoint: str, url: str) -> None:
-    assert traces_url(endpoint) == url
+    assert signal_url(endpoint, "traces") == url
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,14 @@ OPERATIONS: Final[Mapping[str, Description]] = {
     "GET /v2/health/ready": Description(_HEALTH, "Whether it may be given work", "Ready"),
     "GET /health": Description(_HEALTH, "The same, for probes that want this path", "Health"),
     "GET /metrics": Description(_STATS, "Metrics for Prometheus", "", answer_type="text/plain"),
+    "GET /v2/models/{model}/recent": Description(
+        _STATS, "The last slow requests and errors of a model, with their batches", "Document"
+    ),
     "GET /v2/models/stats": Description(_STATS, "Counters of all models", "Statistics"),
+    "GET /v2/events": Description(
+        _STATS, "What the server is doing, once a second, as server-sent events", "",
+        answer_type="text/event-stream",
+    ),
     "POST /infer": Description(
         _INFER, "Numbers in, numbers out, on the model that the operator chose", "SimpleResponse",
         body="SimpleRequest", body_required=True,
@@ -93,6 +100,7 @@ OPERATIONS: Final[Mapping[str, Description]] = {
     "GET /v2/logging": Description(_SETTINGS, "What is logged", "Document"),
     "POST /v2/logging": Description(_SETTINGS, "Change what is logged", "Document", body="Document"),
     "GET /openapi.json": Description(_PAGES, "This description", "Document"),
+    "GET /": Description(_PAGES, "The console", "", answer_type="text/html"),
     "GET /docs": Description(_PAGES, "This description as a page", "", answer_type="text/html"),
 }  # fmt: skip
 
@@ -100,6 +108,9 @@ _OF_MODELS: Final[Mapping[str, Description]] = {
     "GET {model}": Description(_METADATA, "Inputs, outputs and versions of a model", "ModelMetadata"),
     "GET {model}/ready": Description(_HEALTH, "Whether a model would answer now", "ModelReady"),
     "GET {model}/config": Description(_METADATA, "Its configuration, in Triton's form", "Document"),
+    "GET {model}/explain": Description(
+        _METADATA, "Every key of its config in force, and where each value comes from", "Document"
+    ),
     "GET {model}/stats": Description(_STATS, "Its counters", "Statistics"),
     "GET {model}/placement": Description(
         _STATS, "Which node runs on which provider, and its share of a run", "Document",
