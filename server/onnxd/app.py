@@ -8,6 +8,8 @@ Nothing below knows the settings as a whole; each part is given its own.
 
 import asyncio
 import platform
+import socket
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -15,6 +17,7 @@ from typing import Final
 
 import structlog
 
+from onnxd.fleet import Alone, Fleet
 from onnxd.grpc_frontend.control import ControlCalls
 from onnxd.grpc_frontend.infer import InferCalls
 from onnxd.grpc_frontend.neural import NeuralCalls
@@ -24,6 +27,7 @@ from onnxd.http_frontend.metrics import MetricsListener
 from onnxd.http_frontend.server import HttpFrontend
 from onnxd.inference import InferenceService
 from onnxd.repository.catalog import Catalog
+from onnxd.repository.control_plane import ControlPlane
 from onnxd.repository.lifecycle import Lifecycle
 from onnxd.repository.loader import Loader
 from onnxd.repository.memory_ledger import MemoryLedger
@@ -51,6 +55,7 @@ from onnxd.telemetry.recent import Recent
 from onnxd.telemetry.refusals import Refusals
 from onnxd.telemetry.run_time_settings import RunTimeSettings
 from onnxd.telemetry.setup import open_tracing
+from onnxd.telemetry.tracing import Tracing
 
 SERVER_NAME: Final = "onnxd"
 
@@ -58,17 +63,59 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
-    """The open parts, for whoever runs the server: the command, and tests."""
+class Fronts:
+    """The parts that face the clients."""
 
     http: HttpFrontend
     grpc: GrpcFrontend
     inference: InferenceService
+    metrics: MetricsListener | None
+    """None = metrics are switched off."""
+    seen: Metrics
+    """What this process has done and uses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server(Fronts):
+    """The open parts, for whoever runs the server: the command, and tests."""
+
     lifecycle: Lifecycle
     threads: ThreadBudget
     memory: MemoryLedger
-    metrics: MetricsListener | None
-    """None = metrics are switched off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """Bound already, for listeners that share their ports with others; None = each binds its own."""
+
+    http: socket.socket | None = None
+    grpc: socket.socket | None = None
+    metrics: socket.socket | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What is behind the front ends of one process."""
+
+    catalog: Catalog
+    plane: ControlPlane
+    trials: TrialRoom
+    threads: ThreadBudget
+    memory: MemoryLedger
+    loads: Callable[[], Mapping[str, int]]
+    """Loads so far, by result."""
+    spans: SpanCounts
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """The place of a process in a server of several."""
+
+    sockets: Sockets
+    fleet: Callable[[SharedMemory, RunTimeSettings], Fleet]
+    """Called before anything listens."""
+    gather: Callable[[], Awaitable[Observation]]
+    """What all have seen and use."""
 
 
 async def open_server(
@@ -81,43 +128,73 @@ async def open_server(
     Raises StateDirectoryUnusable, PortTaken, TracingUnavailable, SharedMemoryUnavailable, AuthUnusable,
     KeyFileUnusable, AuditUnusable, TlsUnusable, TokenKeysUnusable: for the operator, each with its mend.
     """
-    release = version("onnxd")
-    resources.enter_context(open_audit(settings.audit))
     catalog = Catalog()
-    recent = Recent(settings.recent, catalog.knows)
     spans = SpanCounts()
-    tracing = await resources.enter_async_context(
-        open_tracing(settings.tracing, release, recent=recent, counts=spans)
-    )
+    tracing = await open_telemetry(settings, resources, catalog, spans)
     state_dir = settings.state_dir or default_state_dir()
     store = resources.enter_context(SnapshotStore(state_dir))
     trials = await resources.enter_async_context(TrialRoom(settings.trial))
     processes = await resources.enter_async_context(ProcessRoom(settings.isolation))
     threads = ThreadBudget(settings.threads.budget or cpu_budget(), settings.threads.sharing)
     memory = MemoryLedger(settings.memory.budget_bytes())
-    lifecycle = await resources.enter_async_context(
-        Lifecycle(
-            catalog,
-            Loader(
-                store,
-                trials,
-                processes,
-                threads=threads,
-                memory=memory,
-                batching=settings.batching,
-                fairness=settings.fairness,
-                overload=settings.overload,
-                verdicts=VerdictFiles(state_dir),
-            ),
-            settings.model_repository,
-            control=settings.model_control,
-            control_by_api=settings.model_control_api,
-            overrides=settings.model_overrides,
-            most_brought=settings.max_brought_models,
-            watch=settings.watch,
-            load_at_start=settings.load_model,
-        )
+    loader = Loader(
+        store,
+        trials,
+        processes,
+        threads=threads,
+        memory=memory,
+        batching=settings.batching,
+        fairness=settings.fairness,
+        overload=settings.overload,
+        verdicts=VerdictFiles(state_dir),
     )
+    lifecycle = await resources.enter_async_context(lifecycle_of(settings, catalog, loader))
+    control = Control(catalog, lifecycle, trials, threads, memory, lifecycle.loads.copy, spans)
+    fronts = await open_fronts(settings, resources, control, tracing, log)
+    return Server(
+        fronts.http, fronts.grpc, fronts.inference, fronts.metrics, fronts.seen, lifecycle, threads, memory
+    )
+
+
+async def open_telemetry(
+    settings: ServerSettings, resources: AsyncExitStack, catalog: Catalog, spans: SpanCounts
+) -> Tracing:
+    """The audit log and the traces, which are closed last. Raises AuditUnusable, TracingUnavailable."""
+    resources.enter_context(open_audit(settings.audit))
+    recent = Recent(settings.recent, catalog.knows)
+    return await resources.enter_async_context(
+        open_tracing(settings.tracing, version("onnxd"), recent=recent, counts=spans)
+    )
+
+
+def lifecycle_of(settings: ServerSettings, catalog: Catalog, loader: Loader) -> Lifecycle:
+    """Of the repository that the settings name."""
+    return Lifecycle(
+        catalog,
+        loader,
+        settings.model_repository,
+        control=settings.model_control,
+        control_by_api=settings.model_control_api,
+        overrides=settings.model_overrides,
+        most_brought=settings.max_brought_models,
+        watch=settings.watch,
+        load_at_start=settings.load_model,
+    )
+
+
+async def open_fronts(
+    settings: ServerSettings,
+    resources: AsyncExitStack,
+    control: Control,
+    tracing: Tracing,
+    log: LogSettings | None,
+    seat: Seat | None = None,
+) -> Fronts:
+    """All that faces the clients, and the data plane that it asks. `seat` None: there is this process alone.
+
+    Raises PortTaken, SharedMemoryUnavailable, AuthUnusable, KeyFileUnusable, TlsUnusable, TokenKeysUnusable.
+    """
+    release = version("onnxd")
     run_time = RunTimeSettings(
         tracing.settings, log or log_settings(settings.log), by_api=settings.settings_api
     )
@@ -129,35 +206,41 @@ async def open_server(
     tls = certificates.context if certificates else None
     gate = await resources.enter_async_context(open_gate(settings.auth, settings.jwt, settings.rate))
     inference = InferenceService(
-        catalog, settings.inference, shared_memory, strict_readiness=settings.strict_readiness
+        control.catalog, settings.inference, shared_memory, strict_readiness=settings.strict_readiness
     )
+    fleet = seat.fleet(shared_memory, run_time) if seat else Alone(shared_memory, run_time)
+    sockets = seat.sockets if seat else Sockets()
     exports = ExportCounts()
     lag = await resources.enter_async_context(LoopLag())
 
     def seen() -> Observation:
-        by_parts = observe(release, inference, lifecycle, memory, refusals)
+        by_parts = observe(release, inference, control, refusals)
         return replace(
             by_parts,
             loop_lag_s=lag.worst_s,
-            threads={"budget": threads.budget, "claimed": sum(threads.shares.values())},
-            spans=spans.snapshot(),
+            threads={"budget": control.threads.budget, "claimed": sum(control.threads.shares.values())},
+            spans=control.spans.snapshot(),
             metric_exports=exports.snapshot(),
             exemplars=tracing.exemplars.snapshot((each.model, each.version) for each in by_parts.versions),
         )
 
-    metrics = Metrics(seen)
-    await resources.enter_async_context(open_metric_export(settings.metric_export, metrics, release, exports))
+    metrics = Metrics(seen, seat.gather if seat else None)
+    if seat is None:  # of several processes, the supervisor sends the sum
+        await resources.enter_async_context(
+            open_metric_export(settings.metric_export, metrics, release, exports)
+        )
     grpc = await resources.enter_async_context(
         GrpcFrontend(
             settings.grpc,
             settings.host,
             infer=InferCalls(inference, tracing, settings.limits),
-            control=ControlCalls(inference, lifecycle, settings.limits, SERVER_NAME, release),
+            control=ControlCalls(inference, control.plane, settings.limits, SERVER_NAME, release, fleet),
             neural=NeuralCalls(inference, settings.simple.model),
-            settings=SettingCalls(inference, run_time),
+            settings=SettingCalls(inference, run_time, fleet),
             refusals=refusals,
             gate=gate,
             certificates=certificates,
+            sock=sockets.grpc,
         )
     )
     http = await resources.enter_async_context(
@@ -165,9 +248,10 @@ async def open_server(
             settings.http,
             settings.host,
             inference=inference,
-            lifecycle=lifecycle,
+            lifecycle=control.plane,
             tracing=tracing,
             run_time=run_time,
+            fleet=fleet,
             limits=settings.limits,
             simple_model=settings.simple.model,
             server_name=SERVER_NAME,
@@ -176,23 +260,25 @@ async def open_server(
             gate=gate,
             tls=tls,
             metrics=metrics if settings.metrics.enabled else None,
-            placements=PlacementReports(trials),
+            placements=PlacementReports(control.trials),
             observe=seen,
+            sock=sockets.http,
         )
     )
     scrapes: MetricsListener | None = None
     if settings.metrics.enabled:
         scrapes = await resources.enter_async_context(
-            MetricsListener(metrics, settings.metrics, settings.http, settings.host, gate, tls)
+            MetricsListener(
+                metrics, settings.metrics, settings.http, settings.host, gate, tls, sockets.metrics
+            )
         )
-    return Server(http, grpc, inference, lifecycle, threads, memory, scrapes)
+    return Fronts(http, grpc, inference, scrapes, metrics)
 
 
 def observe(
     release: str,
     inference: InferenceService,
-    lifecycle: Lifecycle,
-    memory: MemoryLedger,
+    control: Control,
     refusals: Refusals,
 ) -> Observation:
     """What the parts of the server have seen, for the metrics."""
@@ -205,19 +291,22 @@ def observe(
         versions=inference.observe(),
         in_flight=inference.in_flight,
         refused=refusals.snapshot(),
-        loads=lifecycle.loads.copy(),
+        loads=control.loads(),
         payload_bytes=inference.payloads.held_bytes,
-        memory_returned=memory.returned_bytes,
+        memory_returned=control.memory.returned_bytes,
+        workers_alive=1,
     )
 
 
-async def drain(settings: ServerSettings, server: Server) -> None:
-    """Not ready at once; then linger, so that balancers notice; then refuse, and let what runs finish."""
+async def drain(settings: ServerSettings, server: Fronts, refuse: Callable[[], None] = lambda: None) -> None:
+    """Not ready at once; then linger, so that balancers notice; then refuse, and let what runs finish.
+    `refuse`: closes what else connections are accepted on."""
     _log.info("draining", in_flight=server.inference.in_flight)
     server.inference.begin_drain()
     await server.grpc.announce(serving=False)
     server.http.begin_drain()
     await asyncio.sleep(settings.drain.linger)
+    refuse()
     async with asyncio.TaskGroup() as stops:
         stops.create_task(server.grpc.stop(settings.drain.grace))
         stops.create_task(server.http.stop(settings.drain.grace))

@@ -66,12 +66,14 @@ class InferenceService:
         self._in_flight = 0
         self._serving = False
         self._draining = False
+        self.whole = True
+        """Whether the other workers of this server are ready too; without any there is nobody to wait for."""
 
     # Readiness: false until the first scan of the repository is loaded, and again from the drain on.
 
     @property
     def ready(self) -> bool:
-        return self._serving and not self._draining and self.missing is None
+        return self._serving and not self._draining and self.whole and self.missing is None
 
     @property
     def missing(self) -> str | None:

@@ -13,6 +13,7 @@ import grpc.aio
 import numpy as np
 from google.protobuf.message import Message
 
+from onnxd.fleet import Alone
 from onnxd.grpc_frontend.config import GrpcConfig
 from onnxd.grpc_frontend.control import ControlCalls
 from onnxd.grpc_frontend.infer import InferCalls
@@ -124,13 +125,14 @@ async def grpc_server(
     """It announces itself as serving."""
     tracing = tracing or Tracing()
     run_time = RunTimeSettings(tracing.settings, LogSettings())
+    fleet = Alone(stand.inference.shared_memory, run_time)
     frontend = GrpcFrontend(
         on_transport(config or GrpcConfig(port=0)),
         "127.0.0.1",
         infer=InferCalls(stand.inference, tracing, limits or ProtocolLimits()),
-        control=ControlCalls(stand.inference, stand.control, limits or ProtocolLimits(), "onnxd", "0"),
+        control=ControlCalls(stand.inference, stand.control, limits or ProtocolLimits(), "onnxd", "0", fleet),
         neural=NeuralCalls(stand.inference, simple_model),
-        settings=SettingCalls(stand.inference, run_time),
+        settings=SettingCalls(stand.inference, run_time, fleet),
         refusals=stand.refusals,
         gate=gate or Gate(),
     )

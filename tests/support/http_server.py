@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from onnxd.fleet import Alone
 from onnxd.http_frontend.config import HttpConfig
 from onnxd.http_frontend.server import HttpFrontend
 from onnxd.protocol.limits import ProtocolLimits
@@ -78,13 +79,15 @@ async def http_server(
 ) -> AsyncIterator[HttpServer]:
     """Listen on a free port while the context lasts."""
     tracing = tracing or Tracing()
+    run_time = RunTimeSettings(tracing.settings, LogSettings())
     frontend = HttpFrontend(
         replace(config or HttpConfig(port=0), lane=stand.lane),
         host,
         inference=stand.inference,
         lifecycle=stand.control,
         tracing=tracing,
-        run_time=RunTimeSettings(tracing.settings, LogSettings()),
+        run_time=run_time,
+        fleet=Alone(stand.inference.shared_memory, run_time),
         limits=limits or ProtocolLimits(),
         simple_model="identity",
         server_name="onnxd",

@@ -28,6 +28,7 @@ def command(ctx: click.Context, /, **_: object) -> None:
     from onnxd.shared_memory.regions import SharedMemoryUnavailable
     from onnxd.telemetry.audit import AuditUnusable
     from onnxd.telemetry.otlp import TracingUnavailable
+    from onnxd.workers.failures import WorkersFailed
 
     refusals: list[Exception] = []
     code = 1
@@ -45,11 +46,13 @@ def command(ctx: click.Context, /, **_: object) -> None:
         TlsUnusable,
         TokenKeysUnusable,
         KeyFileUnusable,
+        WorkersFailed,
     ) as group:
         # Alone or, out of a task group, several: each is a sentence for the operator.
         refusals = list(_leaves(group))
     if refusals:
-        raise click.ClickException("\n".join(str(refusal) for refusal in refusals))
+        # Workers refuse alike: each reason is told once.
+        raise click.ClickException("\n".join(dict.fromkeys(map(str, refusals))))
     ctx.exit(code)
 
 

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 from onnxd.errors import InvalidName, MalformedPayload, ModelNotFound, NotSupported
+from onnxd.fleet import Fleet
 from onnxd.grpc_frontend.call import Call
 from onnxd.inference import InferenceService
 from onnxd.protocol import proto_documents
-from onnxd.protocol.documents import IndexRow, StatisticsRow, extensions
+from onnxd.protocol.documents import IndexRow, extensions
 from onnxd.protocol.limits import ProtocolLimits
 from onnxd.protocol.load_parameters import asks_rollback, check_unload_parameters, load_override
 from onnxd.protocol.names import check_model_name, parse_version
@@ -25,6 +26,7 @@ class ControlCalls:
     limits: ProtocolLimits
     server_name: str
     server_version: str
+    fleet: Fleet
 
     async def server_live(self, _: pb.ServerLiveRequest, __: Call) -> pb.ServerLiveResponse:
         return pb.ServerLiveResponse(live=True)
@@ -59,16 +61,12 @@ class ControlCalls:
         name, version = _target(asked, call) if asked.name else (None, None)
         if name is None and asked.version:
             raise InvalidName("a version was given without a model name; name the model, or leave out both")
-        return proto_documents.statistics(
-            StatisticsRow(
-                served.spec.name,
-                served.spec.version,
-                served.statistics.snapshot(),
-                served.report.resident_bytes,
-            )
+        seen = [
+            served
             for served in self.inference.serving(name, version)
             if may_see(call.caller, "stats", served.spec.name)
-        )
+        ]
+        return proto_documents.statistics(await self.fleet.statistics(seen))
 
     async def index(self, asked: pb.RepositoryIndexRequest, call: Call) -> pb.RepositoryIndexResponse:
         if asked.repository_name:

@@ -1,5 +1,6 @@
 """The transport of the library grpcio: its core in C, and grpc.aio over it."""
 
+from socket import socket
 from typing import Any, Final
 
 import grpc
@@ -14,8 +15,11 @@ from onnxd.security.tls import Certificates
 class GrpcioTransport:
     """One server of grpc.aio."""
 
-    def __init__(self, config: GrpcConfig, host: str, certificates: Certificates | None) -> None:
-        """`certificates` None: the port speaks without TLS."""
+    def __init__(
+        self, config: GrpcConfig, host: str, certificates: Certificates | None, sock: socket | None = None
+    ) -> None:
+        """`certificates` None: the port speaks without TLS. `sock`: bound already, with SO_REUSEPORT."""
+        self._sock = sock
         self._config = config
         self._host = host
         self._certificates = certificates
@@ -23,10 +27,11 @@ class GrpcioTransport:
 
     async def start(self, handlers: Handlers) -> int:
         """As Transport.start."""
-        server = grpc.aio.server(options=_options(self._config))
+        server = grpc.aio.server(options=_options(self._config, shared=self._sock is not None))
         server.add_generic_rpc_handlers([_ByPath(handlers)])
         host = f"[{self._host}]" if ":" in self._host else self._host
-        address = f"{host}:{self._config.port}"
+        # grpcio cannot adopt a socket: it binds the port of this one once more.
+        address = f"{host}:{self._sock.getsockname()[1] if self._sock else self._config.port}"
         try:
             if self._certificates is None:
                 port = server.add_insecure_port(address)
@@ -62,7 +67,7 @@ _COMPRESSION_LEVELS: Final = {"none": 0, "gzip": 1, "deflate": 3}
 would use whatever the caller says."""
 
 
-def _options(config: GrpcConfig) -> list[tuple[str, Any]]:
+def _options(config: GrpcConfig, *, shared: bool) -> list[tuple[str, Any]]:
     return [
         ("grpc.max_receive_message_length", config.max_message),
         ("grpc.max_send_message_length", -1),
@@ -79,7 +84,7 @@ def _options(config: GrpcConfig) -> list[tuple[str, Any]]:
         ("grpc.max_connection_age_ms", int(config.max_connection_age * 1000)),
         ("grpc.max_connection_age_grace_ms", int(config.max_connection_age_grace * 1000)),
         # With its default a second server binds the same port without a word, and takes half of the calls.
-        ("grpc.so_reuseport", 0),
+        ("grpc.so_reuseport", int(shared)),
         ("grpc.http2.max_ping_strikes", 2),
         ("grpc.http2.min_ping_interval_without_data_ms", int(config.min_ping_interval * 1000)),
         ("grpc.default_compression_level", _COMPRESSION_LEVELS[config.response_compression]),

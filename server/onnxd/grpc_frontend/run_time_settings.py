@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from onnxd.fleet import Fleet
 from onnxd.grpc_frontend.call import Call
 from onnxd.inference import InferenceService
 from onnxd.protocol.log_settings import log_settings, read_log_settings
@@ -17,6 +18,7 @@ class SettingCalls:
 
     inference: InferenceService
     settings: RunTimeSettings
+    fleet: Fleet
 
     async def trace(self, asked: pb.TraceSettingRequest, call: Call) -> pb.TraceSettingResponse:
         """An unknown model is an error; one that does not serve now is not."""
@@ -27,7 +29,7 @@ class SettingCalls:
         change = read_trace_settings({key: list(given.value) for key, given in asked.settings.items()})
         if asked.settings:
             call.require(model, "trace")
-        self.settings.change_trace(change, model)
+        await self.fleet.change_trace(change, model)
         response = pb.TraceSettingResponse()
         for key, value in trace_settings(self.settings.trace, model).items():
             response.settings[key].value.append(value)
@@ -36,7 +38,7 @@ class SettingCalls:
     async def log(self, asked: pb.LogSettingsRequest, call: Call) -> pb.LogSettingsResponse:
         if asked.settings:
             call.require("", "log")
-        self.settings.change_log(
+        await self.fleet.change_log(
             read_log_settings({key: _value(given) for key, given in asked.settings.items()})
         )
         response = pb.LogSettingsResponse()

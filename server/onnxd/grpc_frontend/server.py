@@ -1,5 +1,6 @@
 """The gRPC listener: its services, reflection and health on a transport, and how they start and stop."""
 
+from socket import socket
 from types import TracebackType
 
 from onnxd.grpc_frontend.call import InProgress
@@ -38,18 +39,22 @@ class GrpcFrontend:
         refusals: Refusals,
         gate: Gate,
         certificates: Certificates | None = None,
+        sock: socket | None = None,
     ) -> None:
-        """`certificates` None: the port speaks without TLS."""
+        """`certificates` None: the port speaks without TLS. `sock`: bound already, with SO_REUSEPORT, so that
+        other workers listen on its port too; None = the port is for nobody else."""
         self._config = config
         self._services = Services(infer, control, neural, settings)
         self._running = InProgress(refusals, gate)
         self._streams = Streams(config.max_stream_in_flight)
         inference = control.inference
         self._health = Health(OWN_SERVICES, complete=lambda: inference.missing is None)
-        self._transport: Transport = (
-            NativeTransport(config, host, certificates, payloads=inference.payloads, refusals=refusals)
+        self.transport: Transport = (
+            NativeTransport(
+                config, host, certificates, payloads=inference.payloads, refusals=refusals, sock=sock
+            )
             if config.transport == "native"
-            else GrpcioTransport(config, host, certificates)
+            else GrpcioTransport(config, host, certificates, sock)
         )
         self._open = False
         self.port = config.port
@@ -60,7 +65,7 @@ class GrpcFrontend:
         handlers = self._services.handlers(
             self._health, self._streams, self._running, reflection=self._config.reflection
         )
-        self.port = await self._transport.start(handlers)
+        self.port = await self.transport.start(handlers)
         self._open = True
         return self
 
@@ -68,7 +73,7 @@ class GrpcFrontend:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.stop(0.0)
-        await self._transport.close()
+        await self.transport.close()
 
     async def announce(self, *, serving: bool) -> None:
         """Tell health checks and their watchers."""
@@ -82,6 +87,6 @@ class GrpcFrontend:
         if self._open:
             await self._health.close()
             self._streams.close()
-            await self._transport.stop(grace_s)
+            await self.transport.stop(grace_s)
             await self._running.none_left()
             self._open = False

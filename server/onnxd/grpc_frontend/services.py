@@ -57,7 +57,7 @@ class Services:
             "RepositoryModelUnload": control.unload,
             "TraceSetting": self.settings.trace,
             "LogSettings": self.settings.log,
-            **SharedMemoryCalls(control.inference.shared_memory).by_name(),
+            **SharedMemoryCalls(control.inference.shared_memory, control.fleet).by_name(),
         }
         methods = SERVICES[GRPC_INFERENCE_SERVICE]
         handlers = {

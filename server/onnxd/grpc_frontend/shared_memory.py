@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from onnxd.fleet import Fleet
 from onnxd.grpc_frontend.boundary import Unary
 from onnxd.grpc_frontend.call import Call
 from onnxd.protocol.shared_memory import Registration, cuda_is_not_supported, unknown_region
@@ -15,6 +16,7 @@ class SharedMemoryCalls:
     """What a client registers, and forgets. An empty name is all regions, but for register."""
 
     shared_memory: SharedMemory
+    fleet: Fleet
 
     def by_name(self) -> dict[str, Unary]:
         """The calls by their method's name."""
@@ -40,13 +42,13 @@ class SharedMemoryCalls:
         self, asked: pb.SystemSharedMemoryRegisterRequest, call: Call
     ) -> pb.SystemSharedMemoryRegisterResponse:
         wanted = Registration(asked.key, asked.offset, asked.byte_size)
-        self.shared_memory.register(call.caller.principal, asked.name, wanted, local=is_local(call))
+        await self.fleet.register(call.caller.principal, asked.name, wanted, local=is_local(call))
         return pb.SystemSharedMemoryRegisterResponse()
 
     async def unregister(
         self, asked: pb.SystemSharedMemoryUnregisterRequest, call: Call
     ) -> pb.SystemSharedMemoryUnregisterResponse:
-        self.shared_memory.unregister(call.caller.principal, asked.name or None, local=is_local(call))
+        await self.fleet.unregister(call.caller.principal, asked.name or None, local=is_local(call))
         return pb.SystemSharedMemoryUnregisterResponse()
 
     # CUDA: there never is a region, and to ask or to forget is no mistake: perf_analyzer begins with it.

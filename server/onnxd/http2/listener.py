@@ -44,6 +44,7 @@ class Listener:
         self._sock = sock
         self._connections: dict[Connection, str] = {}
         self._of_owner: dict[str, int] = {}
+        self._shared: Shared | None = None
         self._server: asyncio.Server | None = None
         self._none_left: asyncio.Future[None] | None = None
         self.port = port
@@ -55,20 +56,30 @@ class Listener:
 
     async def __aenter__(self) -> "Listener":
         """Raises OSError when the port cannot be listened on."""
-        loop = asyncio.get_running_loop()
-        shared = Shared(self._config, self._factory)
-        where: dict[str, Any] = (
-            {"host": self._host, "port": self.port} if self._sock is None else {"sock": self._sock}
+        self._shared = Shared(self._config, self._factory)
+        self._server = await (
+            self._accept(host=self._host, port=self.port)
+            if self._sock is None
+            else self.listen_on(self._sock)
         )
-        self._server = await loop.create_server(
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def listen_on(self, sock: socket.socket) -> asyncio.Server:
+        """Accept on a socket that is bound, as on its own, until that server is closed."""
+        return await self._accept(sock=sock)
+
+    async def _accept(self, **where: Any) -> asyncio.Server:
+        loop, shared = asyncio.get_running_loop(), self._shared
+        if shared is None:
+            raise RuntimeError("open the listener first")
+        return await loop.create_server(
             lambda: Connection(shared, self, loop, _chance.random()),
             **where,
             backlog=self._config.backlog,
             ssl=self._tls,
             ssl_handshake_timeout=self._config.handshake_timeout if self._tls else None,
         )
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

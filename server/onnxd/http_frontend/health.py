@@ -26,6 +26,10 @@ class HealthHandlers:
                 f"the server is not ready: model '{missing}' does not serve (setting strict_readiness)",
                 retry_after_s=1.0,
             )
+        if not self.inference.whole:
+            raise ServerDraining(
+                "the server is not ready: one of its workers is being started", retry_after_s=1.0
+            )
         if not self.inference.ready:
             raise ServerDraining(
                 "the server is not ready: it is starting, or shutting down", retry_after_s=1.0

@@ -1,6 +1,7 @@
 """One port that HTTP is spoken on: how listening begins and ends, whoever answers."""
 
 import asyncio
+import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable
@@ -13,6 +14,7 @@ from onnxd.http_frontend.connection import Connections, require_compiled_parser
 from onnxd.http_frontend.lane.lanes import Lanes
 from onnxd.http_frontend.lane.service import LaneService
 
+_LAST_CALL_S: Final = 0.05
 _SHORTEST_WAIT_S: Final = 0.01
 _HANDSHAKE_S: Final = 10.0
 
@@ -36,11 +38,14 @@ class Listener:
         flag: str,
         tls: ssl.SSLContext | None,
         lane: LaneService | None = None,
+        sock: socket.socket | None = None,
     ) -> None:
         """The bounds are `config`'s, the port is not. `flag` is how the operator chooses another. `lane`:
-        what answers requests without the handler, where it can; None = nothing."""
+        what answers requests without the handler, where it can; None = nothing. `sock`: one that is bound
+        already, in place of host and port."""
         self._lane = lane
         self._lanes: Lanes | None = None
+        self._sock = sock
         self._tls = tls
         self._handler = handler
         self._config = config
@@ -66,6 +71,10 @@ class Listener:
         self._connections = Connections(self._handler, self._config)
         if self._lane is not None:
             self._lanes = Lanes(self._lane, self._connections)
+        if self._sock is not None:
+            self._listener = await self.listen_on(self._sock)
+            self.port = self._sock.getsockname()[1]
+            return
         try:
             self._listener = await asyncio.get_running_loop().create_server(
                 self._lanes or self._connections,
@@ -82,6 +91,18 @@ class Listener:
             ) from error
         self.port = self._listener.sockets[0].getsockname()[1]
 
+    async def listen_on(self, sock: socket.socket) -> asyncio.Server:
+        """Accept on a socket that is bound, as on the listener's own, until the server is closed."""
+        if self._connections is None:
+            raise RuntimeError("open the listener first")
+        return await asyncio.get_running_loop().create_server(
+            self._lanes or self._connections,
+            sock=sock,
+            backlog=self._config.backlog,
+            ssl=self._tls,
+            ssl_handshake_timeout=_HANDSHAKE_S if self._tls else None,
+        )
+
     async def stop(self, grace_s: float) -> None:
         """Stop accepting, and end what has not finished after `grace_s` seconds. May be repeated."""
         listener, self._listener = self._listener, None
@@ -89,8 +110,9 @@ class Listener:
             return
         ends_s = time.monotonic() + grace_s
         listener.close()
-        # One turn, so that what has arrived counts as in flight.
-        await asyncio.sleep(0)
+        # A client may have sent a request before it could know: what is on its way counts as in flight, and
+        # its answer closes the connection.
+        await asyncio.sleep(min(grace_s, _LAST_CALL_S))
         self._connections.pre_shutdown()
         async with asyncio.TaskGroup() as ends:
             if self._lanes is not None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from onnxd.fleet import Fleet
 from onnxd.http_frontend.body import BodyReader
 from onnxd.http_frontend.call import Call
 from onnxd.http_frontend.responses import json_response
@@ -17,6 +18,7 @@ class LogSettingHandlers:
     """Of the whole server."""
 
     settings: RunTimeSettings
+    fleet: Fleet
     body: BodyReader
     limits: ProtocolLimits
 
@@ -26,5 +28,5 @@ class LogSettingHandlers:
     async def update(self, call: Call) -> web.Response:
         """Answers with what holds afterwards."""
         document = await self.body.read_object(call, self.limits)
-        self.settings.change_log(read_log_settings(document))
+        await self.fleet.change_log(read_log_settings(document))
         return await self.read(call)

@@ -1,5 +1,6 @@
 """GET /metrics, on the port of everything else and on one of its own as Triton has it."""
 
+import socket
 import ssl
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -59,21 +60,22 @@ class MetricsListener:
         host: str,
         gate: Gate,
         tls: ssl.SSLContext | None = None,
+        sock: socket.socket | None = None,
     ) -> None:
-        """`http`: the bounds of a connection."""
+        """`http`: the bounds of a connection. `sock`: bound already, in place of host and port."""
         self._gate = gate
         self._metrics = metrics
         self._config = config
         port = DEFAULT_PORT if config.port is None else config.port
         bounds = replace(http, max_connections=_MAX_CONNECTIONS)
-        self._listener = Listener(self._serve, bounds, host, port, flag="--metrics-port", tls=tls)
+        self.listener = Listener(self._serve, bounds, host, port, flag="--metrics-port", tls=tls, sock=sock)
         self.port: int | None = None
         """The port that is listened on; None = none: the default one was taken, and nobody insisted on it."""
 
     async def __aenter__(self) -> "MetricsListener":
         """Raises PortTaken for a port that was chosen."""
         try:
-            await self._listener.open()
+            await self.listener.open()
         except PortTaken:
             if self._config.port is not None:
                 raise
@@ -83,13 +85,13 @@ class MetricsListener:
                 mend="choose a port with --metrics-port",
             )
         else:
-            self.port = self._listener.port
+            self.port = self.listener.port
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._listener.stop(0.0)
+        await self.listener.stop(0.0)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.method != "GET":

@@ -1,9 +1,11 @@
 """The HTTP listener: how it starts and how it stops."""
 
+import socket
 import ssl
 from collections.abc import Callable
 from types import TracebackType
 
+from onnxd.fleet import Fleet
 from onnxd.http_frontend.application import routes
 from onnxd.http_frontend.body import BodyReader
 from onnxd.http_frontend.config import HttpConfig
@@ -60,6 +62,7 @@ class HttpFrontend:
         lifecycle: ControlPlane,
         tracing: Tracing,
         run_time: RunTimeSettings,
+        fleet: Fleet,
         limits: ProtocolLimits,
         simple_model: str,
         server_name: str,
@@ -70,8 +73,10 @@ class HttpFrontend:
         metrics: Metrics | None,
         placements: PlacementReports,
         observe: Callable[[], Observation],
+        sock: socket.socket | None = None,
     ) -> None:
-        """`metrics` None: there is no /metrics. `observe`: what the server has done, for watchers."""
+        """`metrics` None: there is no /metrics. `observe`: what the server has done, for watchers. `sock`:
+        bound already, in place of host and port."""
         body = BodyReader(config, inference.payloads)
         self.large = large = JsonProcess(limits)
         """Reads JSON that is too large for this process."""
@@ -83,12 +88,12 @@ class HttpFrontend:
             metadata=MetadataHandlers(inference, server_name, server_version),
             infer=InferHandlers(steps, body),
             generate=GenerateHandlers(inference, tracing, body, large, limits),
-            statistics=StatisticsHandlers(inference, tracing.recent),
+            statistics=StatisticsHandlers(inference, fleet, tracing.recent),
             repository=RepositoryHandlers(lifecycle, body, large, limits),
-            shared_memory=SharedMemoryHandlers(inference.shared_memory, body, limits),
+            shared_memory=SharedMemoryHandlers(inference.shared_memory, fleet, body, limits),
             simple=SimpleHandlers(inference, tracing, body, large, limits, simple_model),
-            trace=TraceSettingHandlers(inference, run_time, body, limits),
-            log=LogSettingHandlers(run_time, body, limits),
+            trace=TraceSettingHandlers(inference, run_time, fleet, body, limits),
+            log=LogSettingHandlers(run_time, fleet, body, limits),
             metrics=None if metrics is None else MetricsHandlers(metrics),
             placement=PlacementHandlers(inference, placements),
             pages=pages,
@@ -97,27 +102,27 @@ class HttpFrontend:
         """Everything that is answered, for the documentation and for the tests that walk it."""
         self._boundary = Boundary(self.routes, host, refusals, gate)
         lane = LaneService(self._boundary, steps, config, inference.payloads) if config.lane else None
-        self._listener = Listener(
-            self._boundary, config, host, config.port, flag="--http-port", tls=tls, lane=lane
+        self.listener = Listener(
+            self._boundary, config, host, config.port, flag="--http-port", tls=tls, lane=lane, sock=sock
         )
 
     @property
     def port(self) -> int:
         """The port that is listened on; known once the context is entered."""
-        return self._listener.port
+        return self.listener.port
 
     @property
     def open_connections(self) -> int:
-        return self._listener.open_connections
+        return self.listener.open_connections
 
     @property
     def requests_through_aiohttp(self) -> int:
         """So far; the others have taken the lane."""
-        return self._listener.requests_through_aiohttp
+        return self.listener.requests_through_aiohttp
 
     async def __aenter__(self) -> "HttpFrontend":
         """Raises PortTaken, and RuntimeError when aiohttp's compiled parser is missing."""
-        await self._listener.open()
+        await self.listener.open()
         return self
 
     async def __aexit__(
@@ -134,4 +139,4 @@ class HttpFrontend:
     async def stop(self, grace_s: float) -> None:
         """Stop accepting, and end what has not finished after `grace_s` seconds. May be repeated."""
         self.begin_drain()
-        await self._listener.stop(grace_s)
+        await self.listener.stop(grace_s)

@@ -6,6 +6,7 @@ from typing import Any
 from aiohttp import web
 
 from onnxd.errors import InvalidName
+from onnxd.fleet import Fleet
 from onnxd.http_frontend.body import BodyReader
 from onnxd.http_frontend.call import Call, Exchange, Handler, Route
 from onnxd.http_frontend.responses import json_response
@@ -25,6 +26,7 @@ class SharedMemoryHandlers:
     """What a client registers, and forgets."""
 
     shared_memory: SharedMemory
+    fleet: Fleet
     body: BodyReader
     limits: ProtocolLimits
 
@@ -49,12 +51,12 @@ class SharedMemoryHandlers:
         if not call.region:
             raise InvalidName("expected the name of a region in the path: .../region/NAME/register")
         wanted = read_registration(document)
-        self.shared_memory.register(call.caller.principal, call.region, wanted, local=is_local(call))
+        await self.fleet.register(call.caller.principal, call.region, wanted, local=is_local(call))
         return json_response({})
 
     async def unregister(self, call: Call) -> web.Response:
         await self.body.read(call)
-        self.shared_memory.unregister(call.caller.principal, call.region or None, local=is_local(call))
+        await self.fleet.unregister(call.caller.principal, call.region or None, local=is_local(call))
         return json_response({})
 
     # CUDA: there never is a region, and to ask or to forget is no mistake: perf_analyzer begins with it.

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from onnxd.errors import ModelNotFound
+from onnxd.fleet import Fleet
 from onnxd.http_frontend.call import Call
 from onnxd.http_frontend.responses import json_response
 from onnxd.inference import InferenceService
 from onnxd.protocol.batching_document import batching
-from onnxd.protocol.documents import StatisticsRow, statistics
+from onnxd.protocol.documents import statistics
 from onnxd.protocol.recent_document import recent
-from onnxd.repository.batching_report import batching_report
 from onnxd.security.gate import may_see
 from onnxd.telemetry.recent import Recent
 
@@ -21,21 +21,16 @@ class StatisticsHandlers:
     """The statistics extension: of all models, of one, or of one version; and more of one model."""
 
     inference: InferenceService
+    fleet: Fleet
     kept: Recent
 
     async def statistics(self, call: Call) -> web.Response:
-        return json_response(
-            statistics(
-                StatisticsRow(
-                    served.spec.name,
-                    served.spec.version,
-                    served.statistics.snapshot(),
-                    served.report.resident_bytes,
-                )
-                for served in self.inference.serving(call.model or None, call.version)
-                if may_see(call.caller, "stats", served.spec.name)
-            )
-        )
+        seen = [
+            served
+            for served in self.inference.serving(call.model or None, call.version)
+            if may_see(call.caller, "stats", served.spec.name)
+        ]
+        return json_response(statistics(await self.fleet.statistics(seen)))
 
     async def recent(self, call: Call) -> web.Response:
         """The last slow requests and errors. Of a model that there is, whether it serves or not."""
@@ -45,4 +40,5 @@ class StatisticsHandlers:
         return json_response(recent(call.model, kept))
 
     async def batching(self, call: Call) -> web.Response:
-        return json_response(batching(batching_report(self.inference.served(call.model, call.version))))
+        served = self.inference.served(call.model, call.version)
+        return json_response(batching(await self.fleet.batching(served)))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from onnxd.fleet import Fleet
 from onnxd.http_frontend.body import BodyReader
 from onnxd.http_frontend.call import Call
 from onnxd.http_frontend.responses import json_response
@@ -19,6 +20,7 @@ class TraceSettingHandlers:
 
     inference: InferenceService
     settings: RunTimeSettings
+    fleet: Fleet
     body: BodyReader
     limits: ProtocolLimits
 
@@ -30,7 +32,7 @@ class TraceSettingHandlers:
         """Answers with what holds afterwards."""
         self._check_known(call.model)
         document = await self.body.read_object(call, self.limits)
-        self.settings.change_trace(read_trace_settings(document), call.model)
+        await self.fleet.change_trace(read_trace_settings(document), call.model)
         return self._answer(call.model)
 
     def _check_known(self, model: str) -> None:

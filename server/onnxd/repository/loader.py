@@ -348,6 +348,10 @@ class Loader:
             self._store.release(stored)
             raise
 
+    def know(self, model: str, number: int, identity: str, examined: Examined) -> None:
+        """A version was examined elsewhere: a `load` of it `again` has no more to find out."""
+        self._remember((model, number, identity), examined)
+
     def _remember(self, known: tuple[str, int, str], examined: Examined) -> None:
         self._examined[known] = examined
         self._examined.move_to_end(known)

@@ -6,9 +6,10 @@ variables and help all come from these fields and their docstrings (table.py).
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
-from pydantic import ConfigDict, Field
+from annotated_types import Ge, Le
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from onnxd.grpc_frontend.config import GrpcConfig
 from onnxd.http_frontend.config import HttpConfig, MetricsConfig
@@ -34,6 +35,24 @@ from onnxd.telemetry.metric_export import MetricExportConfig
 from onnxd.telemetry.recent import RecentConfig
 from onnxd.telemetry.setup import TracingConfig
 from onnxd.units import Seconds
+
+_MOST_WORKERS: Final = 256
+
+
+def _parse_workers(value: object) -> object:
+    return 0 if value == "auto" else value
+
+
+Workers = Annotated[
+    int,
+    BeforeValidator(_parse_workers),
+    Ge(0),
+    Le(_MOST_WORKERS),
+    WithJsonSchema(
+        {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 0, "maximum": _MOST_WORKERS}]}
+    ),
+]
+"""A number of processes; 0, or auto, = as many as there are CPUs to use."""
 
 NonEmptyText = Annotated[str, Field(min_length=1, examples=["127.0.0.1"])]
 
@@ -82,6 +101,8 @@ class ServerSettings:
     """Whether the server is ready only while all models serve that should: all but those unloaded by name."""
     state_dir: Path | None = None
     """Where the server keeps its own files; unset = onnxd in $XDG_STATE_HOME, or in ~/.local/state."""
+    workers: Workers = 1
+    """Processes that serve on the same ports (docs/workers.md); auto, or 0 = one for each CPU."""
     host: NonEmptyText = "127.0.0.1"
     """The address that all listeners bind; 0.0.0.0 = every interface, for anyone who can reach it."""
     insecure: bool = False

@@ -296,6 +296,17 @@ SERVER_INSTRUMENTS: Final[tuple[Instrument[Observation], ...]] = (
         lambda seen: seen.memory_returned,
     ),
     Instrument(
+        "onnxd_workers_alive", Kind.GAUGE, "workers",
+        "Processes that serve: the workers, or the one that the server is.",
+        lambda seen: seen.workers_alive,
+    ),
+    Instrument(
+        "onnxd_workers_restarted_total", Kind.COUNTER, "restarts",
+        "Workers that were started again, by how they had ended.",
+        lambda seen: _labelled(seen.workers_restarted),
+        labels=("reason",),
+    ),
+    Instrument(
         "onnxd_event_loop_lag_seconds", Kind.GAUGE, "seconds",
         "How late the event loop came to a timer, at most in the last 15 to 30 seconds.",
         lambda seen: seen.loop_lag_s,

@@ -46,18 +46,22 @@ def log_settings(config: LogConfig) -> LogSettings:
 
 @contextlib.contextmanager
 def logging_to_stderr(
-    config: LogConfig, descriptor: int | None = None, *, settings: LogSettings | None = None
+    config: LogConfig,
+    descriptor: int | None = None,
+    *,
+    settings: LogSettings | None = None,
+    worker: int | None = None,
 ) -> Iterator[StderrHandler]:
     """Send all logging to standard error while the context lasts; afterwards it is as it was before.
 
     A slow, full or closed descriptor loses lines, which `StderrHandler.dropped` counts; it never blocks
     the caller. `descriptor`: another one to write to; it stays the caller's. `settings`: of the same
-    config; to change them changes the log at once.
+    config; to change them changes the log at once. `worker`: the number that each line gives as its source.
     """
     settings = settings or log_settings(config)
     with _duplicate(descriptor) as output:
         handler = StderrHandler(output)
-        handler.setFormatter(_formatter(config, settings, coloured=os.isatty(output)))
+        handler.setFormatter(_formatter(config, settings, worker, coloured=os.isatty(output)))
         handler.addFilter(settings)
         handler.addFilter(OncePerInterval("opentelemetry", 60.0))
         access = AccessWriter(logging.getLogger("onnxd.access"), config.access)
@@ -114,7 +118,9 @@ _COMMON: Final[list[Processor]] = [
 ]
 
 
-def _formatter(config: LogConfig, settings: LogSettings, *, coloured: bool) -> logging.Formatter:
+def _formatter(
+    config: LogConfig, settings: LogSettings, worker: int | None, *, coloured: bool
+) -> logging.Formatter:
     renderer: Processor
     if config.format == "json":
         renderer = structlog.processors.JSONRenderer(serializer=_to_json)
@@ -126,11 +132,20 @@ def _formatter(config: LogConfig, settings: LogSettings, *, coloured: bool) -> l
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             settings.stamp,
+            *(() if worker is None else (_numbered(worker),)),
             structlog.processors.format_exc_info,
             escape_control_characters,
             renderer,
         ],
     )
+
+
+def _numbered(worker: int) -> Processor:
+    def add(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        event["worker"] = worker
+        return event
+
+    return add
 
 
 def _to_json(event: Mapping[str, Any], **_: object) -> str:

@@ -6,12 +6,17 @@ Every part merges, so that a server of several processes can answer with the sum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Protocol, Self, TypeVar
+from typing import Final, Protocol, Self, TypeVar
 
 from onnxd.telemetry.exemplars import OfHistogram, Version, merged
 from onnxd.telemetry.export_counts import ExportCounts, SpanCounts
 from onnxd.telemetry.machine import MachineUsage, ProcessUsage
 from onnxd.telemetry.statistics import StatisticsSnapshot
+
+WORKER_ENDS: Final = (
+    "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGKILL", "SIGSEGV", "drained", "exit", "other", "silent",
+)  # fmt: skip
+"""How a worker may end that is started again: by a signal, by itself, or because it answered no more."""
 
 
 class _Mergeable(Protocol):
@@ -101,6 +106,10 @@ class Observation:
     """Of all requests between the decoder and the encoder."""
     memory_returned: int = 0
     """Bytes that unloads have brought back."""
+    workers_alive: int = 0
+    """Processes that serve; a server without workers is one."""
+    workers_restarted: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(WORKER_ENDS, 0))
+    """Workers that were started again, by how they had ended; every end is there."""
     loop_lag_s: float = 0.0
     """How late the event loop was at most, lately."""
     threads: Mapping[str, int] = field(default_factory=lambda: {"budget": 0, "claimed": 0})
@@ -129,6 +138,8 @@ def merge(left: Observation, right: Observation) -> Observation:
         machine=_both(left.machine, right.machine),
         payload_bytes=left.payload_bytes + right.payload_bytes,
         memory_returned=left.memory_returned + right.memory_returned,
+        workers_alive=left.workers_alive + right.workers_alive,
+        workers_restarted=_added(left.workers_restarted, right.workers_restarted),
         loop_lag_s=max(left.loop_lag_s, right.loop_lag_s),
         threads=_added(left.threads, right.threads),
         spans=_added(left.spans, right.spans),

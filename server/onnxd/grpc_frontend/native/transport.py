@@ -1,6 +1,7 @@
 """Our own gRPC over our own HTTP/2, on a port."""
 
 import asyncio
+from socket import socket
 from typing import Final
 
 from onnxd.grpc_frontend.config import GrpcConfig
@@ -28,8 +29,11 @@ class NativeTransport:
         *,
         payloads: PayloadBound,
         refusals: Refusals,
+        sock: socket | None = None,
     ) -> None:
-        """`certificates` None: the port speaks without TLS. `payloads` bounds what is received."""
+        """`certificates` None: the port speaks without TLS. `payloads` bounds what is received. `sock`: bound
+        already, in place of host and port."""
+        self._sock = sock
         self._config = config
         self._host = host
         self._certificates = certificates
@@ -45,7 +49,13 @@ class NativeTransport:
         self._calls = Calls(handlers, self._config, self._payloads, self._refusals, self._tasks)
         tls = self._certificates.http2_context if self._certificates else None
         listener = Listener(
-            self._calls, _http2(self._config), self._host, self._config.port, tls=tls, owner_of=network_of
+            self._calls,
+            _http2(self._config),
+            self._host,
+            self._config.port,
+            tls=tls,
+            owner_of=network_of,
+            sock=self._sock,
         )
         try:
             await listener.__aenter__()
@@ -54,6 +64,12 @@ class NativeTransport:
             raise port_taken(f"{host}:{self._config.port}") from error
         self._listener = listener
         return listener.port
+
+    async def listen_on(self, sock: socket) -> asyncio.Server:
+        """Accept on a socket that is bound, as on its own, until that server is closed; once started."""
+        if self._listener is None:
+            raise RuntimeError("start the transport first")
+        return await self._listener.listen_on(sock)
 
     async def stop(self, grace_s: float) -> None:
         """As Transport. Connections are asked to go, and what is on its way on them is still served."""
