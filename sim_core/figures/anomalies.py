@@ -8,7 +8,7 @@ import polars as pl
 from sim_core.figures.collection import KEY, Collection
 
 STUCK_TICKS: Final = 12
-"""So many ticks in a row in which an agent decided, stayed in its cell, and neither gave nor took anything."""
+"""So many ticks in a row in which an agent decided, stayed in its cell, and neither gave nor took."""
 OSCILLATION_TICKS: Final = 8
 """So many ticks in a row after each of which it was where it had been two ticks before, and not where it had
 been one tick before."""

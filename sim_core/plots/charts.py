@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 Floats = npt.NDArray[np.float64]
 
 _DPI: Final = 120
 _WIDTH: Final = 8.0
-_MOST_COLUMNS: Final = 4
-_STYLE: Final[Mapping[str, Any]] = {
+_STYLE: Final[dict[Any, Any]] = {
     "axes.grid": True,
     "axes.spines.right": False,
     "axes.spines.top": False,
@@ -30,7 +30,6 @@ _STYLE: Final[Mapping[str, Any]] = {
     # A policy's name may hold a dollar sign, which would begin a formula.
     "text.parse_math": False,
 }
-# A mapping of matplotlib's own type is expected, though any will do.
 _COLOURS: Final = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#999999", "#f0e442")
 """Okabe and Ito's, which people tell apart whatever colours they see."""
 
@@ -51,7 +50,7 @@ class Interval:
 
 @contextmanager
 def _chart(rows: int, columns: int, *, height: float, title: str) -> Iterator[tuple[Figure, list[Axes]]]:
-    with mpl.rc_context(dict(_STYLE)):
+    with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(_WIDTH, height))
         axes = figure.subplots(rows, columns, squeeze=False)
         figure.suptitle(title)
@@ -96,7 +95,7 @@ def draw_shares(
             place.set(title=_short(panel), ylim=(0, 1), xlabel=unit)
             place.margins(x=0)
         _blank(axes[len(panels) :])
-        handles = [mpl.patches.Patch(color=colour(number)) for number in range(len(names))]  # type: ignore[attr-defined]
+        handles = [Patch(color=colour(number)) for number in range(len(names))]
         figure.legend(handles, list(names), loc="outside lower center", ncols=min(len(names), 8), fontsize=8)
         return _png(figure)
 

@@ -48,6 +48,7 @@ def summarize(collection: Collection, *, match: int | None = None) -> Report:
     table, met = standings(collection), pairs(collection)
     events = told if match is None else told.filter(match=match)
     course = led if match is None else led.filter(match=match)
+    asked = matches if match is None else matches.filter(match=match)
     directories = pl.col("replay").replace_strict(
         {number: str(replay.directory) for number, replay in enumerate(collection.replays)},
         return_dtype=pl.String,
@@ -55,7 +56,7 @@ def summarize(collection: Collection, *, match: int | None = None) -> Report:
     tables = [
         Table("standings", "Table", table),
         Table("pairs", "Pairs that met", met, ("wins", "wins_low", "wins_high")),
-        Table("matches", "Matches", matches if match is None else matches.filter(match=match), shown=_MATCHES),
+        Table("matches", "Matches", asked, shown=_MATCHES),
         Table("events", "Timeline", events.with_columns(directories), most_rows=200,
               shown=() if match is None else ("tick", "team", "agent", "event", "target")),
         Table("course", "Health after each tick", course.with_columns(directories), shown=()),
@@ -73,7 +74,7 @@ def summarize(collection: Collection, *, match: int | None = None) -> Report:
                 middle=1500,
             ),
             "lengths.png": _draw_lengths(matches),
-            "lead.png": _draw_lead(led, matches),
+            "turning_points.png": _draw_turns(matches),
         }
         if match is not None:
             drawn["match.png"] = _draw_course(course, f"Match {match}")
@@ -89,7 +90,7 @@ def _draw_lengths(matches: pl.DataFrame) -> bytes:
     return draw_bars("Length of matches", "ticks", "matches", {"matches": dict(counts.iter_rows())}, width)
 
 
-def _draw_lead(led: pl.DataFrame, matches: pl.DataFrame) -> bytes:
+def _draw_turns(matches: pl.DataFrame) -> bytes:
     """How many of the matches that somebody won were turned by which tick."""
     turned = matches["turning_point"].drop_nulls().sort()
     along = [float(tick) for tick in turned]
