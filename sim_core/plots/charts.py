@@ -4,7 +4,7 @@ Without pyplot: nothing is global, and nothing needs a screen.
 """
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -106,7 +106,7 @@ def draw_grounds(title: str, panels: Mapping[str, Floats]) -> bytes:
     with _chart(rows, columns, height=0.8 + 2.4 * rows, title=title) as (figure, axes):
         for place, (panel, ground) in zip(axes, panels.items(), strict=False):
             place.grid(visible=False)
-            image = place.imshow(ground, cmap="viridis", vmin=0, vmax=max(float(ground.max()), 1e-9))
+            image = place.imshow(ground, cmap="viridis", vmin=0, vmax=float(ground.max()) or 1.0)
             place.set(title=_short(panel), xticks=[], yticks=[])
             figure.colorbar(image, ax=place, shrink=0.8)
         _blank(axes[len(panels) :])
@@ -124,24 +124,36 @@ def draw_steps(
         if logarithmic:
             axes.set_xscale("log")
         axes.set(xlabel=unit, ylabel=upright)
-        if lines:
-            axes.legend(fontsize=8)
+        _explain(axes, lines)
         return _png(figure)
 
 
 def draw_bars(
-    title: str, unit: str, upright: str, groups: Mapping[str, Mapping[float, float]], width: float
+    title: str,
+    unit: str,
+    upright: str,
+    groups: Mapping[str, Mapping[float, float]],
+    width: float,
+    *,
+    centred: bool = False,
 ) -> bytes:
-    """Bars side by side at each place, one for each group."""
+    """Bars side by side at each place, one for each group: from the place on, or around it."""
     with _chart(1, 1, height=4.0, title=title) as (figure, (axes,)):
         each = width * 0.9 / max(len(groups), 1)
+        shift = -width * 0.45 if centred else 0.0
         for number, (name, values) in enumerate(groups.items()):
-            along = [place + each * (number + 0.5) for place in values]
+            along = [place + shift + each * (number + 0.5) for place in values]
             axes.bar(along, list(values.values()), each, color=colour(number), label=_short(name))
         axes.set(xlabel=unit, ylabel=upright)
-        if groups:
-            axes.legend(fontsize=8)
+        _explain(axes, groups)
         return _png(figure)
+
+
+def _explain(axes: Axes, drawn: Sized) -> None:
+    if len(drawn):
+        axes.legend(fontsize=8)
+    else:
+        axes.text(0.5, 0.5, "nothing to show", transform=axes.transAxes, ha="center", color="gray")
 
 
 def _grid(panels: int, most: int) -> tuple[int, int]:

@@ -27,7 +27,7 @@ class Table:
     """One of a report's tables. JSON and CSV have all of it."""
 
     name: str
-    """The key in the JSON, and the name of the CSV file."""
+    """The key under `tables` in the JSON, and the name of the CSV file."""
     title: str
     frame: pl.DataFrame
     percent: Sequence[str] = ()
@@ -105,7 +105,7 @@ def document(report: Report) -> dict[str, Any]:
         "matches": sum(len(replay.matches) for replay in collection.replays),
         "problems": list(collection.problems),
         **report.facts,
-        **{
+        "tables": {
             each.name: each.frame.with_columns(pl.selectors.float().fill_nan(None)).to_dicts()
             for each in report.tables
         },

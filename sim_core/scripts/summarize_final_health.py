@@ -63,6 +63,7 @@ def summarize(collection: Collection, *, seed: int = 1) -> Report:
                     for name, part in _groups(left)
                 },
                 1.0,
+                centred=True,
             ),
             "effects.png": draw_intervals(
                 "Effect on a team's mean final health, with 95 % intervals",

@@ -93,13 +93,13 @@ def _draw_lengths(matches: pl.DataFrame) -> bytes:
 def _draw_turns(matches: pl.DataFrame) -> bytes:
     """How many of the matches that somebody won were turned by which tick."""
     turned = matches["turning_point"].drop_nulls().sort()
-    along = [float(tick) for tick in turned]
-    shares = [(place + 1) / len(turned) for place in range(len(turned))]
+    along = [0.0, *(float(tick) for tick in turned)]
+    shares = [place / max(len(turned), 1) for place in range(len(along))]
     return draw_steps(
         "When matches turned: the winner had taken the lead for good",
         "tick",
         "share of the matches that were won",
-        {"matches": (along, shares)} if along else {},
+        {"matches": (along, shares)} if len(turned) else {},
     )
 
 
