@@ -14,6 +14,7 @@ COMMANDS: Final = {
     "analyze": "sim_core.scripts.analyze_replays",
     "health": "sim_core.scripts.summarize_final_health",
     "matches": "sim_core.scripts.summarize_match_details",
+    "soak": "sim_core.soak.command",
 }
 """The module of each, which holds it as `command`."""
 
