@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from onnxd_client import AsyncClient, NotFound, ServerError, Unavailable
+from onnxd_client import AsyncClient, ServerError, Unavailable
 from sim_core.errors import SimulationError
 from sim_core.game import Game
 from sim_core.matches.header import replay_header
@@ -29,7 +29,6 @@ from sim_core.soak.watched import Watched
 
 POLICIES: Final = (*(f"{DISTURBED}:{version}" for version in VERSIONS), f"{STILL}:1", "scripted")
 _PAIRS: Final = ((0, 1), (0, 2), (1, 3))
-_LOOK_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ async def run_soak(soak: Soak, progress: Callable[[float], None] = lambda second
         async with AsyncExitStack() as resources:
             client = await resources.enter_async_context(AsyncClient(soak.url))
             for shelf in shelves:
-                await _until_ready(client, shelf)
+                await _load(client, shelf)
             opened = await open_policies(
                 POLICIES,
                 soak.game,
@@ -236,21 +235,17 @@ async def _compare_counters(
     verdict.failures.update(disagreements(ledger, counted, where="in the server's counters"))
 
 
-async def _until_ready(client: AsyncClient, shelf: Shelf) -> None:
-    """Raises SimulationError when it is not: then the server watches another directory, or none."""
-    clock = asyncio.get_running_loop()
-    ends_s = clock.time() + PATIENCE_S
-    while True:
-        try:
-            index = await client.repository.index(ready=True)
-        except (NotFound, Unavailable) as error:
-            raise SimulationError(f"the server does not answer: {error.message}") from error
-        serving = {int(entry.version) for entry in index if entry.name == shelf.ledger.model}
-        if serving >= shelf.ledger.published.keys():
-            return
-        if clock.time() > ends_s:
-            raise SimulationError(
-                f"{shelf.directory}: is not served after {PATIENCE_S:.0f} s: expected a server that watches "
-                "this directory (model_control watch)"
-            )
-        await asyncio.sleep(_LOOK_S)
+async def _load(client: AsyncClient, shelf: Shelf) -> None:
+    """By the API, and not by waiting for it: a model of this name may serve still, of files that are gone.
+
+    Raises SimulationError when the server does not have it: then it is one of another directory, or none.
+    """
+    try:
+        await client.repository.load(shelf.ledger.model, deadline=PATIENCE_S)
+    except Unavailable as error:
+        raise SimulationError(f"the server does not answer: {error.message}") from error
+    except ServerError as error:
+        raise SimulationError(
+            f"{shelf.directory}: cannot be loaded: {error.message}; expected a server that watches this "
+            "directory (model_control watch) and lets us load and unload"
+        ) from error
