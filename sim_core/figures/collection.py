@@ -145,6 +145,9 @@ def _check(replay: Replay) -> None:
     places = range(len(replay.header.policies))
     if not set(replay.header.teams) <= {0, 1} or min(replay.header.width, replay.header.height) < 1:
         raise BadReplay(f"{replay.directory}: replay.json: teams or ground cannot be")
+    for key in ("health", "lives"):
+        if not isinstance(most := replay.header.rules.get(key, 0), int) or not 0 <= most < 2**15:
+            raise BadReplay(f"{replay.directory}: replay.json: rules.{key} is {most!r}, expected a number")
     for entry in replay.matches:
         if any(policy not in places for policy in entry.policies) or entry.winner not in (None, 0, 1):
             raise BadReplay(

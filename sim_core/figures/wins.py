@@ -96,7 +96,7 @@ def decision_counts(collection: Collection) -> pl.DataFrame:
         mine = [side for side in sides if side.policy == place]
         decisions = sum(side.entry.decisions[side.team] for side in mine)
         fallbacks = sum(sum(side.entry.fallbacks[side.team].values()) for side in mine)
-        asked = latencies.most_ms > 0
+        asked = latencies.most_ms > 0 and sum(latencies.counts) > 0
         rows.append(
             {
                 "policy": collection.policies[place],

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import StrMethodFormatter
 
 Floats = npt.NDArray[np.float64]
 
@@ -123,6 +124,8 @@ def draw_steps(
             axes.step(along, values, where="post", color=colour(number), label=_short(name))
         if logarithmic:
             axes.set_xscale("log")
+            # Its own form of numbers is a formula, which `text.parse_math` has switched off.
+            axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.set(xlabel=unit, ylabel=upright)
         _explain(axes, lines)
         return _png(figure)

@@ -83,7 +83,9 @@ def put_models(repository: Path, game: Game[Any], seed: int) -> tuple[Shelf, She
     """
     for name in (DISTURBED, STILL):
         if (repository / name).exists():
-            raise SimulationError(f"{repository / name}: is there already; the soak makes it, and removes it")
+            raise SimulationError(
+                f"{repository / name}: is there already; the soak makes it: remove it, if one was killed"
+            )
     following = networks(game, seed)
     shelves = [Shelf(repository / name, Ledger(name), following) for name in (DISTURBED, STILL)]
     try:

@@ -71,6 +71,8 @@ async def run_soak(soak: Soak, progress: Callable[[float], None] = lambda second
         raise SimulationError(
             f"{soak.repository}: there is no such directory; expected the server's repository"
         )
+    if _round_directory(soak, 0).exists():
+        raise SimulationError(f"{soak.replays}: holds the replays of a soak already: name another directory")
     verdict = Verdict()
     shelves = put_models(soak.repository, soak.game, soak.seed)
     try:
@@ -118,6 +120,7 @@ async def _soak(
         if ledger is not None and policy.entry.content is not None:
             ledger.answers[policy.entry.version or 0, int(policy.entry.content, 16)] += 1
     disturber = Disturber(client, disturbed, soak.seed)
+    verdict.disturbances = disturber.done
     over = asyncio.Event()
     counted: Counter[tuple[str, int, int]] = Counter()
 
@@ -145,7 +148,6 @@ async def _soak(
         # The first tells why the soak ended; what the others say follows from it.
         verdict.failures[f"the soak ended early: {errors.exceptions[0]}"] += 1
         return
-    verdict.disturbances = disturber.done
     final = dict.fromkeys(finished.result().items(), 0)
     for shelf in shelves:
         _compare_replays(shelf.ledger, counted, opened, verdict)
@@ -171,7 +173,7 @@ async def _round(
         policies=[policy.entry for policy in policies],
         server=opened.server,
     )
-    directory = soak.replays / f"round-{number:05d}"
+    directory = _round_directory(soak, number)
     with ReplayWriter(directory, header) as writer:
 
         def record(match: MatchRecord) -> None:
@@ -185,6 +187,10 @@ async def _round(
     if not soak.keep:
         await asyncio.to_thread(shutil.rmtree, directory)
     return counted
+
+
+def _round_directory(soak: Soak, number: int) -> Path:
+    return soak.replays / f"round-{number:05d}"
 
 
 def _answers_of(directory: Path) -> Counter[tuple[str, int, int]]:

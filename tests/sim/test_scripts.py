@@ -170,10 +170,24 @@ def test_a_sidecar_that_was_edited_is_refused_by_name(replays: Path) -> None:
     change(sidecar, "matches", [{**matches[0], "policies": [0, 7]}, matches[1]])
     assert "match 0: its policies or winner are none of the header's" in run("analyze", replays).stderr
 
+    latencies = json.loads(sidecar.read_bytes())["latencies"]
+    change(sidecar, "latencies", [{**latencies[0], "counts": [1, 2]}, latencies[1]])
+    assert "has latencies of other buckets" in run("analyze", replays).stderr
+
+    change(sidecar, "latencies", latencies)
     change(sidecar, "matches", [{**matches[0], "match": 9}, matches[1]])
     result = run("matches", replays)
     assert (result.exit_code, result.stdout) == (1, "")
     assert "match 9 has no rows" in result.stderr
+
+
+def test_rules_that_are_no_numbers_are_refused(replays: Path) -> None:
+    header = replays / "second" / "replay.json"
+    rules = json.loads(header.read_bytes())["rules"]
+    change(header, "rules", rules | {"health": "much"})
+    result = run("health", replays / "second")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "rules.health is 'much', expected a number" in result.stderr
 
 
 def test_a_place_that_cannot_be_written_is_named(replays: Path, tmp_path: Path) -> None:
