@@ -7,7 +7,16 @@ import click
 
 from sim_core.errors import SimulationError
 
-COMMANDS: Final = ("play", "tournament", "watch")
+COMMANDS: Final = {
+    "play": "sim_core.cli.play",
+    "tournament": "sim_core.cli.tournament",
+    "watch": "sim_core.cli.watch",
+    "analyze": "sim_core.scripts.analyze_replays",
+    "health": "sim_core.scripts.summarize_final_health",
+    "matches": "sim_core.scripts.summarize_match_details",
+    "soak": "sim_core.soak.command",
+}
+"""The module of each, which holds it as `command`."""
 
 
 class _Commands(click.Group):
@@ -19,7 +28,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"sim_core.cli.{cmd_name}").command
+        command: click.Command = import_module(COMMANDS[cmd_name]).command
         return command
 
     def invoke(self, ctx: click.Context) -> Any:

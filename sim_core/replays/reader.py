@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from sim_core.errors import BadReplay
 from sim_core.replays.documents import Header, Latencies, MatchEntry, Part, read_document
 from sim_core.replays.histogram import added
-from sim_core.replays.schema import HEADER_FILE, PART_PATTERN, SCHEMA
+from sim_core.replays.schema import HEADER_FILE, LATENCY_BOUNDS_MS, PART_PATTERN, SCHEMA
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,4 +124,6 @@ def _read_part(file: Path, header: Header) -> Part:
         raise BadReplay(f"{file}: does not have the columns of the schema")
     if len(part.latencies) != len(header.policies):
         raise BadReplay(f"{file.with_suffix('.json')}: has latencies of {len(part.latencies)} policies")
+    if any(len(each.counts) != len(LATENCY_BOUNDS_MS) + 1 for each in part.latencies):
+        raise BadReplay(f"{file.with_suffix('.json')}: has latencies of other buckets")
     return part
