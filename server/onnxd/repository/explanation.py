@@ -16,6 +16,8 @@ from onnxd.units import bytes_of, duration
 
 DEFAULT: Final = "default"
 GRAPH: Final = "graph"
+PROOF: Final = "its rows, which are independent"
+"""Of a model that serves: whether they are is found out when it is loaded."""
 MACHINE: Final = "the CPUs of this process"
 
 
@@ -40,7 +42,7 @@ class Explained:
 
     def document(self) -> dict[str, Any]:
         file = self.source if self.line else None
-        source = "file" if file else {MACHINE: "machine"}.get(self.source, self.source)
+        source = "file" if file else {MACHINE: "machine", PROOF: "proof"}.get(self.source, self.source)
         return {
             "key": self.key,
             "value": self.value,
@@ -92,6 +94,8 @@ class _Explanation:
         name = path_text(loc)
         if loc == ("session", "intra_op_threads") and value == 0:
             yield Explained(name, cpu_budget(), MACHINE)
+        elif loc == ("max_batch_size",) and value is None and self._spec.batches:
+            yield Explained(name, self._spec.max_batch_size, PROOF)
         elif loc == ("warmup", "batch_sizes") and value is None:
             rows = self._spec.max_batch_size
             silent = [1, rows] if rows and not self._loaded.config.warmup.samples else None

@@ -124,3 +124,14 @@ async def test_a_config_is_explained(server: RunningServer) -> None:
     }  # fmt: skip
     assert keys["inputs[0].datatype"]["source"] == "graph"
     assert keys["instances"]["source"] == "default"
+
+
+async def test_of_a_bare_model_that_is_batched_the_proof_is_where_the_maximum_comes_from(
+    server: RunningServer,
+) -> None:
+    publish(server.repository, "bare", 1, identity())
+    await server.ready("bare")
+    async with httpx.AsyncClient(base_url=server.http) as client:
+        document = (await client.get("/v2/models/bare/explain")).json()
+    (found,) = [key for key in document["config"] if key["key"] == "max_batch_size"]
+    assert (found["value"], found["source"]) == (32, "proof")
