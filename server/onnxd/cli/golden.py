@@ -4,11 +4,12 @@ from pathlib import Path
 
 import click
 
+from onnxd.cli.completion import model_names
 from onnxd.cli.remote import connected, url_option
 
 
 @click.command("golden")
-@click.argument("model")
+@click.argument("model", shell_complete=model_names)
 @click.option(
     "--from",
     "source",

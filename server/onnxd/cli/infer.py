@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from onnxd.cli.answer import Ranking, answer_document, answer_lines
+from onnxd.cli.completion import model_names
 from onnxd.cli.images import PixelRange
 from onnxd.cli.mistake import Mistake
 from onnxd.cli.output import print_json, printable
@@ -33,7 +34,7 @@ def _pixel_range(ctx: click.Context, param: click.Parameter, value: str | None) 
 
 
 @click.command("infer")
-@click.argument("model")
+@click.argument("model", shell_complete=model_names)
 @click.argument("inputs", nargs=-1, metavar="[[NAME=]INPUT]...")
 @url_option
 @click.option(
