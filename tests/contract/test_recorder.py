@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 import pytest_asyncio
@@ -20,9 +21,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningServer]:
     root = tmp_path_factory.mktemp("recorder")
-    for model in ("one", "two", "quiet"):
+    for model in ("one", "two", "many", "quiet"):
         publish(root / "models", model, 1, identity(), "max_batch_size: 8\n")
-    config = RecorderConfig(share=1.0, directory=root / "kept", models=("one", "two"))
+    config = RecorderConfig(share=1.0, directory=root / "kept", models=("one", "two", "many"))
     async with running_server(root / "models", root / "state", recorder=config) as running:
         yield running
 
@@ -68,11 +69,24 @@ async def test_requests_of_both_protocols_are_recorded_with_their_answers(server
         assert b"hunter2" not in file.read_bytes()
 
 
+async def test_records_hold_what_each_request_of_a_connection_brought(server: RunningServer) -> None:
+    for offset, url in ((100, server.http), (200, f"grpc://{server.grpc}")):
+        async with AsyncClient(url, connections=1) as client:
+            for number in range(offset, offset + 10):
+                await client.infer("many", {"x": np.full((1, 4), number, np.float32)})
+
+    recording = await recorded(server, "many", 20)
+
+    numbers = [*range(100, 110), *range(200, 210)]
+    records = [entry.read() for entry in recording.entries if entry.model == "many"]
+    assert [record.inputs["x"].tolist() for record in records] == [[[number] * 4] for number in numbers]
+    assert [record.outputs["y"].tolist() for record in records] == [[[number] * 4] for number in numbers]
+
+
 async def test_how_many_were_recorded_is_a_metric(server: RunningServer) -> None:
     async with AsyncClient(server.http) as client:
         await client.infer("two", {"x": np.ones((1, 4), np.float32)})
     await recorded(server, "two", 1)
-    import httpx
 
     async def is_counted() -> bool:
         async with httpx.AsyncClient() as scraper:

@@ -80,7 +80,7 @@ def command(
     with connected(url) as client:
         metadata = client.metadata(model, version)
         try:
-            given = collect(inputs, _wanted(client, metadata, version), pixels)
+            given = collect(inputs, wanted_inputs(client, metadata, version), pixels)
         except Unfit as error:
             raise Mistake(printable(str(error))) from error
         if not given.values:
@@ -95,7 +95,8 @@ def command(
             click.echo(line)
 
 
-def _wanted(client: "Client", metadata: "ModelMetadata", version: int | None) -> dict[str, Wanted]:
+def wanted_inputs(client: "Client", metadata: "ModelMetadata", version: int | None) -> dict[str, Wanted]:
+    """What the model takes, by input."""
     batches = bool(client.config(metadata.name, version).get("max_batch_size"))
     return {
         tensor.name: Wanted(
