@@ -10,8 +10,8 @@ import pytest_asyncio
 
 from onnxd.telemetry.record_reader import Recording, open_recording
 from onnxd.telemetry.recorder import RecorderConfig
-from onnxd_client import AsyncClient, InvalidRequest
-from tests.support.graphs import identity
+from onnxd_client import AsyncClient, InvalidRequest, ServerFault
+from tests.support.graphs import gather, identity
 from tests.support.server import RunningServer, publish, running_server
 from tests.support.until import until
 
@@ -23,7 +23,8 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runn
     root = tmp_path_factory.mktemp("recorder")
     for model in ("one", "two", "many", "quiet"):
         publish(root / "models", model, 1, identity(), "max_batch_size: 8\n")
-    config = RecorderConfig(share=1.0, directory=root / "kept", models=("one", "two", "many"))
+    publish(root / "models", "failing", 1, gather())
+    config = RecorderConfig(share=1.0, directory=root / "kept", models=("one", "two", "many", "failing"))
     async with running_server(root / "models", root / "state", recorder=config) as running:
         yield running
 
@@ -96,3 +97,15 @@ async def test_how_many_were_recorded_is_a_metric(server: RunningServer) -> None
         )
 
     await until(is_counted)
+
+
+async def test_a_request_that_failed_while_it_ran_is_recorded_with_its_error(server: RunningServer) -> None:
+    async with AsyncClient(server.http) as client:
+        with pytest.raises(ServerFault):
+            await client.infer("failing", {"x": np.array([99], np.int64)})
+
+    recording = await recorded(server, "failing", 1)
+
+    (record,) = [entry.read() for entry in recording.entries if entry.model == "failing"]
+    assert (record.error, record.outputs) == ("ExecutionFailed", {})
+    assert record.inputs["x"].tolist() == [99]

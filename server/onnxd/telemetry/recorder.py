@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import structlog
-from annotated_types import Gt
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from onnxd.messages import InferRequest, InferResponse
 from onnxd.telemetry.export_counts import RecordCounts
@@ -37,6 +36,16 @@ _CLOSE_S: Final = 5.0
 _log = structlog.get_logger(__name__)
 
 
+def _bounded(value: int) -> int:
+    if value < 1:
+        raise ValueError(f"expected a size of at least 1B, such as '64MiB', got {value}")
+    return value
+
+
+BoundedBytes = Annotated[Bytes, AfterValidator(_bounded)]
+"""A disk has an end: here -1 is not offered."""
+
+
 class RecorderUnusable(OSError):
     """The recordings' directory cannot be written. For the operator at start-up."""
 
@@ -49,9 +58,9 @@ class RecorderConfig:
     """Share of the requests that are recorded; 0 = none, and nothing is written."""
     directory: Path | None = None
     """Where the files are; unset = recordings in the state directory."""
-    max_bytes: Annotated[Bytes, Gt(0)] = 256 * 2**20
+    max_bytes: BoundedBytes = 256 * 2**20
     """Of all files together; the oldest go."""
-    max_request: Annotated[Bytes, Gt(0)] = 16 * 2**20
+    max_request: BoundedBytes = 16 * 2**20
     """Tensors of one request and its answer; larger ones are not recorded, but counted."""
     models: tuple[str, ...] = ()
     """Only these models; none named = all."""
