@@ -1,6 +1,6 @@
 """The data plane of a server that records requests; without, there is only InferenceService."""
 
-from onnxd.errors import ExecutionFailed, ModelProcessDied
+from onnxd.errors import ServerError
 from onnxd.inference import InferenceConfig, InferenceService
 from onnxd.messages import InferRequest, InferResponse
 from onnxd.repository.catalog import Catalog
@@ -24,14 +24,15 @@ class RecordedInference(InferenceService):
         self._recorder = recorder
 
     async def infer(self, request: InferRequest) -> InferResponse:
-        """As InferenceService.infer. Of what fails, only what failed while it ran is recorded: the others say
+        """As InferenceService.infer. Of what fails, only what had come to a batch is recorded: the others say
         nothing of the model."""
         if not self._recorder.wants(request.model_name):
             return await super().infer(request)
         try:
             response = await super().infer(request)
-        except (ExecutionFailed, ModelProcessDied) as error:
-            self._recorder.offer(request, None, type(error).__name__)
+        except ServerError as error:
+            if request.timeline.compute_start_ns:
+                self._recorder.offer(request, None, type(error).__name__)
             raise
         self._recorder.offer(request, response)
         return response

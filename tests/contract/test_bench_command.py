@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from onnxd.cli.load_loops import poisson
 from onnxd.cli.main import cli
-from tests.support.graphs import identity
+from tests.support.graphs import gather, identity
 from tests.support.server import RunningServer, publish, running_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningServer]:
     root = tmp_path_factory.mktemp("bench")
     publish(root / "models", "one", 1, identity(), "max_batch_size: 8\n")
-    publish(root / "models", "single", 1, identity(dims=("n", 4)))
+    publish(root / "models", "lookup", 1, gather())
     async with running_server(root / "models", root / "state") as running:
         yield running
 
@@ -69,6 +69,13 @@ async def test_an_open_loop_sends_what_is_due_and_draws_it(server: RunningServer
     assert level["answered"] + level["unsent"] == len(due) > 20
     assert level["client"]["sent_late_p99_s"] is not None
     assert b"<svg" in plot.read_bytes()
+
+
+async def test_inputs_are_made_up_until_the_model_takes_them(server: RunningServer) -> None:
+    shown = await run("lookup", "--url", server.http, "--requests", "3", "--concurrency", "1")
+    assert shown.exit_code == 0, shown.output
+    batched = await run("lookup", "--url", server.http, "--rows", "2")
+    assert (batched.exit_code, "takes no batches" in batched.output) == (2, True), batched.output
 
 
 async def test_given_inputs_are_sent_as_they_are(server: RunningServer) -> None:

@@ -56,6 +56,16 @@ def kept(server: RunningServer) -> str:
     return str(server.repository.parent / "kept.onnxdrec")
 
 
+def damaged_copy(recording: Path, directory: Path) -> Path:
+    """Every record with another last byte."""
+    data = bytearray(recording.read_bytes())
+    for entry in open_recording(recording).entries:
+        data[entry.offset + entry.byte_size - 1] ^= 1
+    copy = directory / recording.name
+    copy.write_bytes(data)
+    return copy
+
+
 async def run(*arguments: str) -> Result:
     return await asyncio.to_thread(CliRunner().invoke, cli, list(arguments))
 
@@ -129,3 +139,13 @@ async def test_recorded_requests_become_a_golden_file_that_the_next_version_must
         assert golden["output/y"].tolist() == [[7]] * 3
     neither = await run("golden", "one", "--url", server.http)
     assert (neither.exit_code, "--from-recording" in neither.output) == (2, True)
+
+
+async def test_a_recording_of_which_nothing_can_be_read_is_no_success(
+    server: RunningServer, tmp_path: Path
+) -> None:
+    damaged = damaged_copy(Path(kept(server)), tmp_path)
+    arguments = ("--model", "one", "--speed", "1000", "--url", server.http)
+    shown = await run("replay", str(damaged), *arguments)
+    assert shown.exit_code == 1
+    assert "unreadable   6" in shown.output

@@ -187,14 +187,14 @@ def _made_up(
     if rows > 1 and not any(tensor.batches for tensor in wanted):
         raise Mistake(f"model '{model}' takes no batches, so that --rows cannot be {rows}")
     refusal: Exception | None = None
-    for shapes in candidates(wanted):
-        (first,) = made_up(wanted, shapes, rows, 1)
+    for candidate in candidates(wanted):
+        (first,) = made_up(wanted, candidate, rows, 1)
         try:
             client.infer(model, first, version=version)
         except (InvalidRequest, ServerFault) as error:
             refusal = refusal or error
             continue
-        return made_up(wanted, shapes, rows, _DISTINCT)
+        return made_up(wanted, candidate, rows, _DISTINCT)
     raise click.ClickException(
         f"no inputs could be made up that model '{model}' takes; give --input ({printable(str(refusal))})"
     )

@@ -8,7 +8,7 @@ import numpy as np
 
 from onnxd.cli.load_loops import MOST_IN_FLIGHT, Tally
 
-_BUSY: Final = 0.9
+_BUSY: Final = 0.85
 """From this share of a CPU on, a client of one event loop has no time left."""
 _SMALL_LAG_S: Final = 0.002
 QUANTILES: Final = (0.5, 0.9, 0.99)

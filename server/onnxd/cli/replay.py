@@ -67,7 +67,7 @@ def command(
     """Send the requests in RECORDING again, with the gaps between them, and compare what is answered.
 
     RECORDING is the directory that the server's recorder writes to (setting recorder.share), or a file of it.
-    The exit code is 1 if an answer differs, or a request fails that had been answered.
+    The exit code is 1 if an answer differs, a request fails that had been answered, or none can be read.
     """
     entries = chosen(recording, model, recorded_version, requests)
     if warmup:

@@ -62,8 +62,9 @@ class Replayed:
 
     @property
     def differs(self) -> bool:
-        """Whether the version answers otherwise than what was recorded."""
-        return bool(self.different or self.errors)
+        """Whether the version answers otherwise than what was recorded, or nothing could be told."""
+        told = self.same + self.uncompared + self.mended + self.failing
+        return bool(self.different or self.errors or not told)
 
     def example(self, text: str) -> None:
         """Only the first ones are kept."""
