@@ -123,8 +123,8 @@ def command(
     client was late or the server stalled: what callers would see. Each level is preceded by a short one that
     does not count.
 
-    QUEUE, COMPUTE and BATCH are the server's own means. CPU is this client's share of one CPU and LAG how
-    late its event loop was (p99): when the client was the bottleneck, notes under the table say so.
+    QUEUE, COMPUTE and BATCH are the server's own means. CLIENT CPU is this client's share of one CPU and
+    CLIENT LAG how late its event loop was (p99): when the client was the bottleneck, notes say so.
     """
     if concurrency and rate:
         raise Mistake("give --concurrency or --rate: one waits for answers, the other does not")

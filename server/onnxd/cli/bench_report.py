@@ -14,15 +14,17 @@ from onnxd.cli.mistake import Mistake
 from onnxd.cli.output import print_table, printable
 from onnxd.cli.waterfall import micros
 
-_HEADER: Final = (
-    "LOAD", "REQUESTS/S", *(f"P{quantile * 100:g}" for quantile in QUANTILES), "MAX", "ERRORS",
-    "QUEUE", "COMPUTE", "BATCH", "CPU", "LAG",
-)  # fmt: skip
+_ANSWERS: Final = ("LOAD", "REQUESTS/S", *(f"P{quantile * 100:g}" for quantile in QUANTILES), "MAX", "ERRORS")
+_SIDES: Final = ("LOAD", "QUEUE", "COMPUTE", "BATCH", "CLIENT CPU", "CLIENT LAG")
+"""A table of its own: together they are wider than most terminals."""
 
 
 def show(asked: Asked, results: Sequence[Measured], notes: Sequence[str]) -> None:
-    """The table, errors by kind, and what the figures do not say."""
-    print_table(_HEADER, map(_row, results))
+    """The tables, errors by kind, and what the figures do not say."""
+    print_table(_ANSWERS, map(_answers, results))
+    click.echo()
+    print_table(_SIDES, map(_sides, results))
+    click.echo()
     for result in results:
         for kind, count in result.errors.items():
             click.echo(f"error: at {result.load}: {count} times {printable(kind)}")
@@ -50,14 +52,16 @@ def write_json(path: Path, asked: Asked, results: Sequence[Measured], server: st
         raise Mistake(f"{path} cannot be written: {error.strerror}") from error
 
 
-def _row(seen: Measured) -> tuple[str, ...]:
-    server = seen.server
+def _answers(seen: Measured) -> tuple[str, ...]:
     times = tuple(map(seconds_text, seen.quantiles_s)) or ("",) * (len(QUANTILES) + 1)
+    failed = str(sum(seen.errors.values()) + seen.unsent)
+    return (seen.load, f"{seen.requests_s:.4g}", *times, failed)
+
+
+def _sides(seen: Measured) -> tuple[str, ...]:
+    server = seen.server
     return (
         seen.load,
-        f"{seen.requests_s:.4g}",
-        *times,
-        str(sum(seen.errors.values()) + seen.unsent),
         seconds_text(server.queue_s) if server else "",
         seconds_text(server.compute_s) if server else "",
         f"{server.mean_rows:.3g}" if server and server.mean_rows is not None else "",
