@@ -117,8 +117,8 @@ def limits(seen: Measured) -> Iterator[str]:
         )
     if seen.late_p99_s is not None and seen.late_p99_s > noticed_s:
         yield (
-            f"{at} requests were sent up to {seen.late_p99_s * 1e3:.1f} ms after they were due; they count "
-            "from when they were due"
+            f"{at} the client fell behind: requests were sent up to {seen.late_p99_s * 1e3:.1f} ms after "
+            "they were due, from when they count"
         )
     if seen.unsent:
         yield (
