@@ -1,6 +1,5 @@
 """What `onnxd bench` prints and writes."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -13,6 +12,7 @@ from onnxd.cli.measured import QUANTILES, Measured, limits
 from onnxd.cli.mistake import Mistake
 from onnxd.cli.output import print_table, printable
 from onnxd.cli.waterfall import micros
+from onnxd.runtime.threads import cpu_budget
 
 _ANSWERS: Final = ("LOAD", "REQUESTS/S", *(f"P{quantile * 100:g}" for quantile in QUANTILES), "MAX", "ERRORS")
 _SIDES: Final = ("LOAD", "QUEUE", "COMPUTE", "BATCH", "CLIENT CPU", "CLIENT LAG")
@@ -43,7 +43,7 @@ def write_json(path: Path, asked: Asked, results: Sequence[Measured], server: st
         "url": asked.url,
         "server": server,
         "rows": asked.rows,
-        "cpus": os.cpu_count(),
+        "cpus": cpu_budget(),
         "levels": [result.document() for result in results],
     }
     try:
@@ -80,4 +80,4 @@ def _place(asked: Asked) -> list[str]:
 
     if not Address.parse(asked.url).loopback:
         return []
-    return [f"server and client shared the {os.cpu_count()} CPUs of this machine"]
+    return [f"server and client shared the {cpu_budget()} CPUs of this machine"]
