@@ -169,6 +169,11 @@ class AsyncClient:
         answer for a version takes as long as its load."""
         return await self._ask(self._codec.placement(model, version_text(version)))
 
+    async def recent(self, model: str) -> Document:
+        """The last slow and failed requests of a model, each with its stages and batches; onnxd's own, over
+        HTTP only."""
+        return await self._ask(self._codec.recent(model))
+
     async def watch(self) -> AsyncGenerator[Moment, None]:
         """What the server is doing, a moment a second, until it drains; onnxd's own, over HTTP only.
 

@@ -186,6 +186,11 @@ class Client:
         answer for a version takes as long as its load."""
         return self._ask(self._codec.placement(model, version_text(version)))
 
+    def recent(self, model: str) -> Document:
+        """The last slow and failed requests of a model, each with its stages and batches; onnxd's own, over
+        HTTP only."""
+        return self._ask(self._codec.recent(model))
+
     def watch(self) -> Generator[Moment, None, None]:
         """What the server is doing, a moment a second, until it drains; onnxd's own, over HTTP only.
 

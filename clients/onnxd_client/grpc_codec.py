@@ -120,6 +120,9 @@ class GrpcCodec:
     def batching(self, model: str, version: str) -> GrpcExchange[Document]:
         raise InvalidRequest("the batching report is answered over HTTP only: use an http:// address")
 
+    def recent(self, model: str) -> GrpcExchange[Document]:
+        raise InvalidRequest("the last requests are told over HTTP only: use an http:// address")
+
     def index(self, ready: bool) -> GrpcExchange[tuple[IndexEntry, ...]]:
         return _exchange(
             "RepositoryIndex",

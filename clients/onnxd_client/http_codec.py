@@ -108,6 +108,9 @@ class HttpCodec:
     def batching(self, model: str, version: str) -> HttpExchange[Document]:
         return Exchange(self._get(_model_path(model, version) + "/batching"), self._json(_document))
 
+    def recent(self, model: str) -> HttpExchange[Document]:
+        return Exchange(self._get(_model_path(model, "") + "/recent"), self._json(_document))
+
     def index(self, ready: bool) -> HttpExchange[tuple[IndexEntry, ...]]:
         def read(document: Any) -> tuple[IndexEntry, ...]:
             return tuple(_index_entry(one) for one in document)

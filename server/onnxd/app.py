@@ -1,7 +1,7 @@
 """The composition root: opens every part in order and closes them in reverse.
 
     logging -> audit -> tracing -> store -> trial room -> process room -> lifecycle -> shared memory
-    -> certificates -> gate -> gRPC -> HTTP -> metrics -> (serve) -> drain
+    -> certificates -> gate -> recorder -> gRPC -> HTTP -> metrics -> (serve) -> drain
 
 Nothing below knows the settings as a whole; each part is given its own.
 """
@@ -26,6 +26,7 @@ from onnxd.grpc_frontend.server import GrpcFrontend
 from onnxd.http_frontend.metrics import MetricsListener
 from onnxd.http_frontend.server import HttpFrontend
 from onnxd.inference import InferenceService
+from onnxd.recorded_inference import RecordedInference
 from onnxd.repository.catalog import Catalog
 from onnxd.repository.control_plane import ControlPlane
 from onnxd.repository.lifecycle import Lifecycle
@@ -44,7 +45,7 @@ from onnxd.security.tls import Certificates
 from onnxd.settings.server_settings import ServerSettings
 from onnxd.shared_memory.service import SharedMemory
 from onnxd.telemetry.audit import open_audit
-from onnxd.telemetry.export_counts import ExportCounts, SpanCounts
+from onnxd.telemetry.export_counts import ExportCounts, RecordCounts, SpanCounts
 from onnxd.telemetry.log_settings import LogSettings
 from onnxd.telemetry.logs import log_settings
 from onnxd.telemetry.loop_lag import LoopLag
@@ -52,6 +53,7 @@ from onnxd.telemetry.metric_export import open_metric_export
 from onnxd.telemetry.metrics import Metrics
 from onnxd.telemetry.observation import Observation
 from onnxd.telemetry.recent import Recent
+from onnxd.telemetry.recorder import open_recorder
 from onnxd.telemetry.refusals import Refusals
 from onnxd.telemetry.run_time_settings import RunTimeSettings
 from onnxd.telemetry.setup import open_tracing
@@ -126,7 +128,8 @@ async def open_server(
 
     `log`: of the log that is open, for clients to change; None = the log is somebody else's.
     Raises StateDirectoryUnusable, PortTaken, TracingUnavailable, SharedMemoryUnavailable, AuthUnusable,
-    KeyFileUnusable, AuditUnusable, TlsUnusable, TokenKeysUnusable: for the operator, each with its mend.
+    KeyFileUnusable, AuditUnusable, RecorderUnusable, TlsUnusable, TokenKeysUnusable: for the operator,
+    each with its mend.
     """
     catalog = Catalog()
     spans = SpanCounts()
@@ -182,6 +185,22 @@ def lifecycle_of(settings: ServerSettings, catalog: Catalog, loader: Loader) -> 
     )
 
 
+def open_inference(
+    settings: ServerSettings,
+    resources: AsyncExitStack,
+    catalog: Catalog,
+    shared_memory: SharedMemory,
+    records: RecordCounts,
+) -> InferenceService:
+    """The data plane, which records a share of the requests if that is asked for. Raises RecorderUnusable."""
+    state_dir = settings.state_dir or default_state_dir()
+    recorder = resources.enter_context(open_recorder(settings.recorder, state_dir, records))
+    strict = settings.strict_readiness
+    if recorder is None:
+        return InferenceService(catalog, settings.inference, shared_memory, strict_readiness=strict)
+    return RecordedInference(recorder, catalog, settings.inference, shared_memory, strict_readiness=strict)
+
+
 async def open_fronts(
     settings: ServerSettings,
     resources: AsyncExitStack,
@@ -192,7 +211,8 @@ async def open_fronts(
 ) -> Fronts:
     """All that faces the clients, and the data plane that it asks. `seat` None: there is this process alone.
 
-    Raises PortTaken, SharedMemoryUnavailable, AuthUnusable, KeyFileUnusable, TlsUnusable, TokenKeysUnusable.
+    Raises PortTaken, SharedMemoryUnavailable, AuthUnusable, KeyFileUnusable, TlsUnusable, TokenKeysUnusable,
+    RecorderUnusable.
     """
     release = version("onnxd")
     run_time = RunTimeSettings(
@@ -205,9 +225,8 @@ async def open_fronts(
         certificates = await resources.enter_async_context(Certificates(settings.tls))
     tls = certificates.context if certificates else None
     gate = await resources.enter_async_context(open_gate(settings.auth, settings.jwt, settings.rate))
-    inference = InferenceService(
-        control.catalog, settings.inference, shared_memory, strict_readiness=settings.strict_readiness
-    )
+    records = RecordCounts()
+    inference = open_inference(settings, resources, control.catalog, shared_memory, records)
     fleet = seat.fleet(shared_memory, run_time) if seat else Alone(shared_memory, run_time)
     sockets = seat.sockets if seat else Sockets()
     exports = ExportCounts()
@@ -221,6 +240,7 @@ async def open_fronts(
             threads={"budget": control.threads.budget, "claimed": sum(control.threads.shares.values())},
             spans=control.spans.snapshot(),
             metric_exports=exports.snapshot(),
+            records=records.snapshot(),
             exemplars=tracing.exemplars.snapshot((each.model, each.version) for each in by_parts.versions),
         )
 

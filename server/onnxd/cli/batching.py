@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from onnxd.cli.completion import model_names
 from onnxd.cli.output import print_json, print_table
 from onnxd.cli.remote import connected, url_option
 
@@ -11,7 +12,7 @@ _SHOWN = 20
 
 
 @click.command("batching")
-@click.argument("name")
+@click.argument("name", shell_complete=model_names)
 @click.option("--version", type=int, help="Of these, the highest that serves when left out.")
 @url_option
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON, with all that is known.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from onnxd.cli.answer import Ranking, answer_document, answer_lines
+from onnxd.cli.completion import model_names
 from onnxd.cli.images import PixelRange
 from onnxd.cli.mistake import Mistake
 from onnxd.cli.output import print_json, printable
@@ -33,7 +34,7 @@ def _pixel_range(ctx: click.Context, param: click.Parameter, value: str | None) 
 
 
 @click.command("infer")
-@click.argument("model")
+@click.argument("model", shell_complete=model_names)
 @click.argument("inputs", nargs=-1, metavar="[[NAME=]INPUT]...")
 @url_option
 @click.option(
@@ -79,7 +80,7 @@ def command(
     with connected(url) as client:
         metadata = client.metadata(model, version)
         try:
-            given = collect(inputs, _wanted(client, metadata, version), pixels)
+            given = collect(inputs, wanted_inputs(client, metadata, version), pixels)
         except Unfit as error:
             raise Mistake(printable(str(error))) from error
         if not given.values:
@@ -94,7 +95,8 @@ def command(
             click.echo(line)
 
 
-def _wanted(client: "Client", metadata: "ModelMetadata", version: int | None) -> dict[str, Wanted]:
+def wanted_inputs(client: "Client", metadata: "ModelMetadata", version: int | None) -> dict[str, Wanted]:
+    """What the model takes, by input."""
     batches = bool(client.config(metadata.name, version).get("max_batch_size"))
     return {
         tensor.name: Wanted(

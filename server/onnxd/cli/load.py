@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from onnxd.cli.completion import model_names
 from onnxd.cli.remote import connected, url_option
 
 if TYPE_CHECKING:
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @click.command("load")
-@click.argument("name")
+@click.argument("name", shell_complete=model_names)
 @url_option
 def command(name: str, url: str) -> None:
     """Load the model NAME from the server's repository, or load again what has changed of it.

@@ -33,6 +33,9 @@ COMMANDS: Final[Mapping[str, _Command]] = {
     "settings": _Command("onnxd.cli.settings", "Show the settings in force, and where each comes from."),
     "models": _Command("onnxd.cli.models", "List the models of a running server."),
     "top": _Command("onnxd.cli.top", "Watch what a running server does, live."),
+    "bench": _Command("onnxd.cli.bench", "Measure how fast a model of a running server answers."),
+    "trace": _Command("onnxd.cli.trace", "Show where the time of one request went."),
+    "replay": _Command("onnxd.cli.replay", "Send recorded requests again, and compare."),
     "placement": _Command("onnxd.cli.placement", "Show which nodes of a model run on which provider."),
     "batching": _Command("onnxd.cli.batching", "Show how a model's requests are put together, and why."),
     "infer": _Command("onnxd.cli.infer", "Send an image, an array, JSON or text to a model."),
@@ -40,6 +43,7 @@ COMMANDS: Final[Mapping[str, _Command]] = {
     "load": _Command("onnxd.cli.load", "Load a model, or load again what has changed of it."),
     "rollback": _Command("onnxd.cli.rollback", "Go back to what a model served before."),
     "unload": _Command("onnxd.cli.unload", "Stop serving a model."),
+    "completion": _Command("onnxd.cli.completion", "Print what completes these commands in a shell."),
 }
 
 

@@ -28,23 +28,48 @@ def url_option(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
+def client_of(url: str, *, deadline_s: float = 60.0) -> "Client":
+    """A client of the server, with the key of ONNXD_API_KEY. Raises ValueError for what is no address."""
+    from onnxd_client import Client
+
+    return Client(url, headers=key_header(), deadline=deadline_s)
+
+
+def key_header() -> dict[str, str]:
+    """What says who asks; empty without a key."""
+    key = os.environ.get(KEY_VARIABLE)
+    return {"authorization": f"Bearer {key}"} if key else {}
+
+
 @contextmanager
 def connected(url: str) -> Iterator["Client"]:
-    """A client of the server, with the key of ONNXD_API_KEY. What it raises is one line and exit code 1."""
-    from onnxd_client import Client, ConnectFailed, ServerError
+    """`client_of` the server. What it raises is one line and exit code 1."""
+    with usable(url):
+        client = client_of(url)
+    with told(url), client:
+        yield client
 
+
+@contextmanager
+def usable(url: str) -> Iterator[None]:
+    """Making a client in here raises Mistake for what is no address, with what was probably meant."""
     try:
-        key = os.environ.get(KEY_VARIABLE)
-        client = Client(url, headers={"authorization": f"Bearer {key}"} if key else None)
+        yield
     except ValueError as error:
         raise Mistake(f"--url: {printable(str(error))}") from error
-    with client:
-        try:
-            yield client
-        except ConnectFailed as error:
-            raise click.ClickException(
-                f"no server answers at {url}; start one with `onnxd serve`, or name another with --url "
-                f"({printable(error.message)})"
-            ) from error
-        except ServerError as error:
-            raise click.ClickException(printable(error.message)) from error
+
+
+@contextmanager
+def told(url: str) -> Iterator[None]:
+    """What a client of the server raises in here is one line and exit code 1."""
+    from onnxd_client import ConnectFailed, ServerError
+
+    try:
+        yield
+    except ConnectFailed as error:
+        raise click.ClickException(
+            f"no server answers at {url}; start one with `onnxd serve`, or name another with --url "
+            f"({printable(error.message)})"
+        ) from error
+    except ServerError as error:
+        raise click.ClickException(printable(error.message)) from error

@@ -2,12 +2,13 @@
 
 import click
 
+from onnxd.cli.completion import model_names
 from onnxd.cli.load import serving_text
 from onnxd.cli.remote import connected, url_option
 
 
 @click.command("rollback")
-@click.argument("name")
+@click.argument("name", shell_complete=model_names)
 @url_option
 def command(name: str, url: str) -> None:
     """Serve again what the model NAME served before, from the server's own copy.

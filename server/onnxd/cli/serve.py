@@ -28,6 +28,7 @@ def command(ctx: click.Context, /, **_: object) -> None:
     from onnxd.shared_memory.regions import SharedMemoryUnavailable
     from onnxd.telemetry.audit import AuditUnusable
     from onnxd.telemetry.otlp import TracingUnavailable
+    from onnxd.telemetry.recorder import RecorderUnusable
     from onnxd.workers.failures import WorkersFailed
 
     refusals: list[Exception] = []
@@ -42,6 +43,7 @@ def command(ctx: click.Context, /, **_: object) -> None:
         GrpcPortTaken,
         HttpPortTaken,
         AuditUnusable,
+        RecorderUnusable,
         AuthUnusable,
         TlsUnusable,
         TokenKeysUnusable,

@@ -2,11 +2,12 @@
 
 import click
 
+from onnxd.cli.completion import model_names
 from onnxd.cli.remote import connected, url_option
 
 
 @click.command("unload")
-@click.argument("name")
+@click.argument("name", shell_complete=model_names)
 @url_option
 def command(name: str, url: str) -> None:
     """Stop serving the model NAME; the requests it is working on are finished.

@@ -33,6 +33,7 @@ from onnxd.telemetry.audit import AuditConfig
 from onnxd.telemetry.logs import LogConfig
 from onnxd.telemetry.metric_export import MetricExportConfig
 from onnxd.telemetry.recent import RecentConfig
+from onnxd.telemetry.recorder import RecorderConfig
 from onnxd.telemetry.setup import TracingConfig
 from onnxd.units import Seconds
 
@@ -129,6 +130,7 @@ class ServerSettings:
     shared_memory: SharedMemoryConfig = field(default_factory=SharedMemoryConfig)
     tracing: TracingConfig = field(default_factory=TracingConfig)
     recent: RecentConfig = field(default_factory=RecentConfig)
+    recorder: RecorderConfig = field(default_factory=RecorderConfig)
     log: LogConfig = field(default_factory=LogConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
     drain: DrainConfig = field(default_factory=DrainConfig)

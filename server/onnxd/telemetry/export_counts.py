@@ -1,4 +1,4 @@
-"""How many spans and how many sets of metrics were sent, and how many were lost."""
+"""How many spans, sets of metrics and recorded requests were sent or written, and how many were lost."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,3 +40,25 @@ class ExportCounts:
 
     def snapshot(self) -> Mapping[str, int]:
         return {"sent": self.sent, "failed": self.failed, "skipped": self.skipped}
+
+
+@dataclass(slots=True, eq=False)
+class RecordCounts:
+    """Plain numbers, each written by one thread: `dropped` by the loop's, the others by the writer's, but for
+    `large`, which is the sum of both."""
+
+    written: int = 0
+    failed: int = 0
+    """The disk did not take them."""
+    dropped: int = 0
+    """Too many waited for the disk."""
+    large_at_once: int = 0
+    large_in_writing: int = 0
+
+    def snapshot(self) -> Mapping[str, int]:
+        return {
+            "written": self.written,
+            "failed": self.failed,
+            "dropped": self.dropped,
+            "large": self.large_at_once + self.large_in_writing,
+        }

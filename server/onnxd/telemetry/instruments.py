@@ -332,6 +332,13 @@ SERVER_INSTRUMENTS: Final[tuple[Instrument[Observation], ...]] = (
         labels=("result",),
     ),
     Instrument(
+        "onnxd_recorded_requests_total", Kind.COUNTER, "requests",
+        "Requests of the recorder's share that were written, that the disk did not take (failed), that found "
+        "the queue to it full (dropped), or that were too large.",
+        lambda seen: _labelled(seen.records),
+        labels=("result",),
+    ),
+    Instrument(
         "onnxd_build_info", Kind.GAUGE, "",
         "Always 1; the labels say what runs.",
         lambda seen: {tuple(seen.build[part] for part in BUILD_PARTS): 1},

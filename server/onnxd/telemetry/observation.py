@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Final, Protocol, Self, TypeVar
 
 from onnxd.telemetry.exemplars import OfHistogram, Version, merged
-from onnxd.telemetry.export_counts import ExportCounts, SpanCounts
+from onnxd.telemetry.export_counts import ExportCounts, RecordCounts, SpanCounts
 from onnxd.telemetry.machine import MachineUsage, ProcessUsage
 from onnxd.telemetry.statistics import StatisticsSnapshot
 
@@ -118,6 +118,8 @@ class Observation:
     """Of traces, by what became of them."""
     metric_exports: Mapping[str, int] = field(default_factory=ExportCounts().snapshot)
     """Of the metrics themselves, by what became of them."""
+    records: Mapping[str, int] = field(default_factory=RecordCounts().snapshot)
+    """Requests that were to be recorded, by what became of them."""
     exemplars: Mapping[Version, Mapping[str, OfHistogram]] = field(default_factory=dict)
     """Of histograms of versions, by the histograms' names in StatisticsSnapshot."""
 
@@ -144,6 +146,7 @@ def merge(left: Observation, right: Observation) -> Observation:
         threads=_added(left.threads, right.threads),
         spans=_added(left.spans, right.spans),
         metric_exports=_added(left.metric_exports, right.metric_exports),
+        records=_added(left.records, right.records),
         exemplars=merged(left.exemplars, right.exemplars),
     )
 
