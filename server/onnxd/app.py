@@ -150,6 +150,8 @@ async def open_server(
         fairness=settings.fairness,
         overload=settings.overload,
         verdicts=VerdictFiles(state_dir),
+        replica=settings.identity.pod,
+        single_model=settings.single_model_name or "",
     )
     lifecycle = await resources.enter_async_context(lifecycle_of(settings, catalog, loader))
     control = Control(catalog, lifecycle, trials, threads, memory, lifecycle.loads.copy, spans)
@@ -166,7 +168,9 @@ async def open_telemetry(
     resources.enter_context(open_audit(settings.audit))
     recent = Recent(settings.recent, catalog.knows)
     return await resources.enter_async_context(
-        open_tracing(settings.tracing, version("onnxd"), recent=recent, counts=spans)
+        open_tracing(
+            settings.tracing, version("onnxd"), recent=recent, counts=spans, identity=settings.identity
+        )
     )
 
 
@@ -182,6 +186,8 @@ def lifecycle_of(settings: ServerSettings, catalog: Catalog, loader: Loader) -> 
         most_brought=settings.max_brought_models,
         watch=settings.watch,
         load_at_start=settings.load_model,
+        parallel_loads=settings.parallel_loads,
+        single_model=settings.single_model_name or "",
     )
 
 
@@ -195,10 +201,14 @@ def open_inference(
     """The data plane, which records a share of the requests if that is asked for. Raises RecorderUnusable."""
     state_dir = settings.state_dir or default_state_dir()
     recorder = resources.enter_context(open_recorder(settings.recorder, state_dir, records))
-    strict = settings.strict_readiness
+    strict, needed = settings.strict_readiness, settings.ready_models
     if recorder is None:
-        return InferenceService(catalog, settings.inference, shared_memory, strict_readiness=strict)
-    return RecordedInference(recorder, catalog, settings.inference, shared_memory, strict_readiness=strict)
+        return InferenceService(
+            catalog, settings.inference, shared_memory, strict_readiness=strict, ready_models=needed
+        )
+    return RecordedInference(
+        recorder, catalog, settings.inference, shared_memory, strict_readiness=strict, ready_models=needed
+    )
 
 
 async def open_fronts(
@@ -241,13 +251,14 @@ async def open_fronts(
             spans=control.spans.snapshot(),
             metric_exports=exports.snapshot(),
             records=records.snapshot(),
+            identity=settings.identity.labels(),
             exemplars=tracing.exemplars.snapshot((each.model, each.version) for each in by_parts.versions),
         )
 
     metrics = Metrics(seen, seat.gather if seat else None)
     if seat is None:  # of several processes, the supervisor sends the sum
         await resources.enter_async_context(
-            open_metric_export(settings.metric_export, metrics, release, exports)
+            open_metric_export(settings.metric_export, metrics, release, exports, settings.identity)
         )
     grpc = await resources.enter_async_context(
         GrpcFrontend(

@@ -1,7 +1,7 @@
 """The one way from a decoded request to its answer, for every front end."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -56,16 +56,20 @@ class InferenceService:
         shared_memory: SharedMemory | None = None,
         *,
         strict_readiness: bool = False,
+        ready_models: Sequence[str] = (),
     ) -> None:
-        """`shared_memory` None = switched off. `strict_readiness`: not ready while a model is missing."""
+        """`shared_memory` None = switched off. `strict_readiness`: not ready while a model is missing;
+        `ready_models`: nor while one of these is."""
         self.shared_memory = shared_memory or SharedMemory(SharedMemoryConfig())
         self.payloads: Final = PayloadBound(config.payload_bound())
         self._catalog = catalog
         self._config = config
         self._strict_readiness = strict_readiness
+        self._ready_models = tuple(ready_models)
         self._in_flight = 0
         self._serving = False
         self._draining = False
+        self._started = False
         self.whole = True
         """Whether the other workers of this server are ready too; without any there is nobody to wait for."""
 
@@ -78,7 +82,17 @@ class InferenceService:
     @property
     def missing(self) -> str | None:
         """The model for which the server is not ready; None = it is not for a model's sake."""
-        return self._catalog.missing() if self._strict_readiness and self._serving else None
+        if not self._serving:
+            return None
+        missing = self._catalog.missing_of(self._ready_models) if self._ready_models else None
+        if missing is None and self._strict_readiness:
+            missing = self._catalog.missing()
+        return missing
+
+    @property
+    def started(self) -> bool:
+        """Whether the first load of the repository is over, whatever came of it; true from then on."""
+        return self._started
 
     @property
     def in_flight(self) -> int:
@@ -86,7 +100,7 @@ class InferenceService:
 
     def open(self) -> None:
         """What the repository held at the start is loaded, or has failed with its reason."""
-        self._serving = True
+        self._serving = self._started = True
 
     def begin_drain(self) -> None:
         """Readiness turns false; requests are still answered until `stop`."""

@@ -51,6 +51,8 @@ class Origin:
     """The hash of the version's files; empty = not known."""
     provider: str = ""
     """The one that its session prefers of those that it really has."""
+    replica: str = ""
+    """The name of the server that runs it; empty = it was told none."""
 
 
 @dataclass(slots=True, eq=False)

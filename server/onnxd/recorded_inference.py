@@ -1,5 +1,7 @@
 """The data plane of a server that records requests; without, there is only InferenceService."""
 
+from collections.abc import Sequence
+
 from onnxd.errors import ServerError
 from onnxd.inference import InferenceConfig, InferenceService
 from onnxd.messages import InferRequest, InferResponse
@@ -19,8 +21,11 @@ class RecordedInference(InferenceService):
         shared_memory: SharedMemory | None = None,
         *,
         strict_readiness: bool = False,
+        ready_models: Sequence[str] = (),
     ) -> None:
-        super().__init__(catalog, config, shared_memory, strict_readiness=strict_readiness)
+        super().__init__(
+            catalog, config, shared_memory, strict_readiness=strict_readiness, ready_models=ready_models
+        )
         self._recorder = recorder
 
     async def infer(self, request: InferRequest) -> InferResponse:

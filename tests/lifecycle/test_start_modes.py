@@ -127,7 +127,9 @@ async def test_a_server_is_ready_beside_a_broken_model_unless_readiness_is_stric
             session.get(f"{server.http}/v2/health/ready") as answer,
         ):
             text = (await answer.json())["error"]
-        assert text == "the server is not ready: model 'broken' does not serve (setting strict_readiness)"
+        assert text == (
+            "the server is not ready: model 'broken' does not serve (settings ready_models, strict_readiness)"
+        )
         publish(repository, "broken", 1, add_one())
         await server.ready("broken")
         assert await ready(server) == (200, True, SERVING)

@@ -63,6 +63,7 @@ def _versions(names: list[str]) -> st.SearchStrategy[tuple[VersionObservation, .
         run_times=st.none() | st.builds(RunTimes, st.floats(0, 10), st.floats(0, 10), st.integers(1, 1000)),
         waiting_rows=_counts,
         waiting_bytes=_counts,
+        content=st.sampled_from(["", "c0ffee", "decaf"]),
         restarts=st.just({}) | st.fixed_dictionaries(dict.fromkeys(DEATH_KINDS, _counts)),
     )
     several = st.lists(one, max_size=3, unique_by=lambda seen: (seen.model, seen.version))

@@ -41,10 +41,11 @@ def command(
 
     roots = repository or loaded.settings.model_repository
     limits, batching = loaded.settings.trial, loaded.settings.batching
-    report = examine_repository(roots, limits, batching)
+    single_model = loaded.settings.single_model_name or ""
+    report = examine_repository(roots, limits, batching, single_model)
     mended = [each for faulty in report.faulty_files if (each := mend_file(faulty))] if fix else []
     if any(not each.left_alone for each in mended):
-        report = examine_repository(roots, limits, batching)
+        report = examine_repository(roots, limits, batching, single_model)
     if as_json:
         document = report.document()
         print_json(document | {"fixed": [each.document() for each in mended]} if fix else document)

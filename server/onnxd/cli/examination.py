@@ -20,16 +20,19 @@ from onnxd.runtime.trial import TrialLimits, TrialRoom
 
 
 def examine_repository(
-    roots: Sequence[Path], limits: TrialLimits, batching: BatchingConfig | None = None
+    roots: Sequence[Path], limits: TrialLimits, batching: BatchingConfig | None = None, single_model: str = ""
 ) -> CheckReport:
-    """A verdict on every version in these directories. Blocks while the trials run."""
-    return asyncio.run(_examine(roots, limits, batching))
+    """A verdict on every version in these directories. Blocks while the trials run.
+
+    `single_model`: the name of the model that a directory is, where it is no repository of models.
+    """
+    return asyncio.run(_examine(roots, limits, batching, single_model))
 
 
 async def _examine(
-    roots: Sequence[Path], limits: TrialLimits, batching: BatchingConfig | None
+    roots: Sequence[Path], limits: TrialLimits, batching: BatchingConfig | None, single_model: str
 ) -> CheckReport:
-    snapshot = scan(roots)
+    snapshot = scan(roots, single_model)
     examinations = []
     # A store of its own: the server's state directory may be in use.
     with ExitStack() as resources:
@@ -39,7 +42,14 @@ async def _examine(
             threads = cpu_budget()
             # Nothing is loaded here, so the room for that stays shut.
             shut = ProcessRoom()
-            loader = Loader(store, trials, shut, threads=ThreadBudget(threads), batching=batching)
+            loader = Loader(
+                store,
+                trials,
+                shut,
+                threads=ThreadBudget(threads),
+                batching=batching,
+                single_model=single_model,
+            )
             bench = Bench(store, trials, loader, threads)
             for files in snapshot.models.values():
                 examinations.append(ModelExamination(bench, files))

@@ -40,6 +40,7 @@ def routes(
     return (
         Route("GET", "/v2", metadata.server, "metadata"),
         Route("GET", "/v2/health/live", health.live, "health"),
+        Route("GET", "/v2/health/started", health.started, "health"),
         Route("GET", "/v2/health/ready", health.ready, "health"),
         Route("GET", "/v2/models/stats", statistics.statistics, "stats"),
         Route("GET", model, metadata.model, "metadata"),

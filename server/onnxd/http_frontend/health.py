@@ -19,11 +19,18 @@ class HealthHandlers:
     async def live(self, _: Call) -> web.Response:
         return json_response({"live": True})
 
+    async def started(self, _: Call) -> web.Response:
+        """503 until the repository's first load is over; then 200, whatever came of it and until the end."""
+        if not self.inference.started:
+            raise ServerDraining("the server is starting: the first load is not over", retry_after_s=1.0)
+        return json_response({"started": True})
+
     async def ready(self, _: Call) -> web.Response:
         """503 until the repository's first load is over, and again from the drain on."""
         if (missing := self.inference.missing) is not None:
             raise ServerDraining(
-                f"the server is not ready: model '{missing}' does not serve (setting strict_readiness)",
+                f"the server is not ready: model '{missing}' does not serve (settings ready_models, "
+                "strict_readiness)",
                 retry_after_s=1.0,
             )
         if not self.inference.whole:

@@ -4,7 +4,7 @@ Front ends read it; only the lifecycle writes it.
 """
 
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -109,6 +109,10 @@ class Catalog:
             for version in sorted(model.states):
                 known = _state(model, version)
                 yield IndexEntry(name, version, known.state, known.reason or model.trouble)
+
+    def missing_of(self, names: Iterable[str]) -> str | None:
+        """The first of these models that does not serve, whatever the reason; None = all do."""
+        return next((name for name in names if not self.serving(name)), None)
 
     def missing(self) -> str | None:
         """A model that should serve and does not: it is loading, or has failed, and nothing older of it

@@ -10,7 +10,8 @@ from onnxd.repository.pbtxt.translation import translate
 
 
 def read_config(directory: Path, model: str, *, gpus: int) -> LoadedConfig:
-    """config.yaml, else config.pbtxt, else the config of a bare model. Raises LoadFailed.
+    """config.yaml, else config.pbtxt, else the config of a bare model; `model` empty = it may be called
+    anything. Raises LoadFailed.
 
     Of the two, config.yaml counts: it is what `onnxd convert --write` puts beside the other.
     """

@@ -4,6 +4,8 @@
     <root>/<model>/<version>/model.onnx, ...       one directory per version, named by a positive integer;
                                                    model.onnx may be a directory that holds it and its weights
     <root>/<model>/model.onnx, ...                 without any version directory: version 1
+    <root>/...                                     one model whose files lie directly in the root, if it is
+                                                   given a name: what orchestrators' initializers leave there
 
 Only directory entries are read here, never a file's content.
 """
@@ -99,8 +101,11 @@ class RepositorySnapshot:
     """Where a change of any of it would happen."""
 
 
-def scan(roots: Sequence[Path]) -> RepositorySnapshot:
+def scan(roots: Sequence[Path], single_model: str = "") -> RepositorySnapshot:
     """Read the repositories' directories. Blocking; never raises for what it finds there.
+
+    `single_model` is the name of the model that a root is, if it holds a model's files and not a repository
+    of models; empty = a root is always a repository.
 
     What cannot be read appears with a fault, never as absent. A name that two repositories have, or that
     differs from another in case only, is a fault of each of them.
@@ -110,16 +115,21 @@ def scan(roots: Sequence[Path]) -> RepositorySnapshot:
     problems: list[str] = []
     directories: set[Directory] = set()
     for root in dict.fromkeys(roots):
-        states[root] = _scan_root(root, found, problems, directories)
+        states[root] = _scan_root(root, single_model, found, problems, directories)
     models = _without_twins(found)
     for model in models.values():
         problems.extend(f"model '{model.name}': {warning}" for warning in model.warnings)
     return RepositorySnapshot(models, states, tuple(problems), frozenset(directories))
 
 
-def read_version(model_path: Path, number: int, *, flat: bool) -> tuple[Fingerprint, tuple[str, ...]]:
-    """The fingerprint of one version's files as they are now, and the problems. Blocking; raises OSError."""
-    within = (model_path, model_path.parent)
+def read_version(
+    model_path: Path, number: int, *, flat: bool, root: Path | None = None
+) -> tuple[Fingerprint, tuple[str, ...]]:
+    """The fingerprint of one version's files as they are now, and the problems. Blocking; raises OSError.
+
+    `root`: the repository, where it is not the directory above the model's.
+    """
+    within = (model_path, root or model_path.parent)
     if flat:
         return _flat_version(read_tree(model_path, deep=False, within=within))
     tree = read_tree(model_path / str(number), within=within)
@@ -139,7 +149,11 @@ def read_model(path: Path) -> ModelFiles | None:
 
 
 def _scan_root(
-    root: Path, found: dict[str, list[ModelFiles]], problems: list[str], directories: set[Directory]
+    root: Path,
+    single_model: str,
+    found: dict[str, list[ModelFiles]],
+    problems: list[str],
+    directories: set[Directory],
 ) -> RootFiles:
     try:
         status = os.stat(root)
@@ -149,6 +163,16 @@ def _scan_root(
         return RootFiles(root, None, f"the repository cannot be read: {error.strerror}")
     identity = (status.st_dev, status.st_ino)
     directories.add(Directory(os.path.realpath(root), *identity))
+    if single_model and (part := _part_of_a_model(entry.name for entry in listing)):
+        if (model := _scan_model(single_model, root, directories, path=root)) is not None:
+            found[single_model].append(model)
+        problems.extend(
+            f"directory {entry.name!r} is not served: the repository is itself the model '{single_model}', "
+            f"because {part!r} lies in it"
+            for entry in listing
+            if _is_a_model(entry)
+        )
+        return RootFiles(root, identity, "")
     for entry in listing:
         if ignored(entry.name):
             continue
@@ -165,7 +189,8 @@ def _scan_root(
             if entry.name.endswith(_MODEL_SUFFIX):
                 problems.append(
                     f"{entry.name!r} lies directly in the repository; a model is a directory: "
-                    f"move it to {entry.name.removesuffix(_MODEL_SUFFIX)}/1/model.onnx"
+                    f"move it to {entry.name.removesuffix(_MODEL_SUFFIX)}/1/model.onnx, or name it with "
+                    "single_model_name"
                 )
         elif problem := _name_problem(entry.name):
             problems.append(f"directory {entry.name!r} is not served: {problem}")
@@ -183,9 +208,30 @@ def _name_problem(name: str) -> str:
     return ""
 
 
-def _scan_model(name: str, root: Path, directories: set[Directory]) -> ModelFiles | None:
-    """None if it vanished meanwhile."""
-    path = root / name
+def _part_of_a_model(names: Iterable[str]) -> str:
+    """Which of these makes their directory a model's: a config, a graph or a version; "" = none."""
+    for name in names:
+        graph = name.endswith(_MODEL_SUFFIX) and not ignored(name)
+        if graph or name in _CONFIG_FILES or _VERSION.fullmatch(name):
+            return name
+    return ""
+
+
+def _is_a_model(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a directory that would be a model in a repository, and not a version."""
+    if ignored(entry.name) or _VERSION.fullmatch(entry.name) or entry.name.endswith(_MODEL_SUFFIX):
+        return False
+    try:
+        return entry.is_dir() and bool(_part_of_a_model(os.listdir(entry.path)))
+    except OSError:  # gone, or nobody's to read: it is not served in any case
+        return False
+
+
+def _scan_model(
+    name: str, root: Path, directories: set[Directory], *, path: Path | None = None
+) -> ModelFiles | None:
+    """None if it vanished meanwhile. `path`: its directory, if that has not its name."""
+    path = path or root / name
     try:
         top = read_tree(path, deep=False, within=(root,))
         directories |= top.directories
@@ -214,7 +260,8 @@ def _scan_model(name: str, root: Path, directories: set[Directory]) -> ModelFile
         versions[1] = VersionFiles(1, path, True, *_flat_version(top))
     fault = ""
     if not versions:
-        fault = "; ".join((f"it has no version: put its file into {name}/1/model.onnx", *top.problems))
+        place = "1/model.onnx" if path == root else f"{name}/1/model.onnx"
+        fault = "; ".join((f"it has no version: put its file into {place}", *top.problems))
     model = ModelFiles(
         name, root, path, _settings(top), versions, fault, (*warnings, *top.problems), newest_ns, ""
     )

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal
@@ -72,6 +73,7 @@ class Lifecycle:
         watch: WatchConfig,
         load_at_start: Sequence[str] = (),
         parallel_loads: int = 2,
+        single_model: str = "",
     ) -> None:
         self._catalog = catalog
         self._loader = loader
@@ -84,6 +86,7 @@ class Lifecycle:
         self._most_brought = most_brought
         self._watch = watch
         self._load_at_start = frozenset(load_at_start)
+        self._read = partial(scan, single_model=single_model)
         self._slots = asyncio.Semaphore(parallel_loads)
         self._tasks = asyncio.TaskGroup()
         self._transitions = Transitions(catalog, loader, self._tasks.create_task)
@@ -231,7 +234,7 @@ class Lifecycle:
     async def _follow(self) -> None:
         await self._forget_absent()
         if self._control == "watch":
-            await Watcher(self._roots, self._watch).run(self._on_settled)
+            await Watcher(self._roots, self._watch, scan=self._read).run(self._on_settled)
             return
         snapshot = await self._scan()
         wanted = {
@@ -300,7 +303,7 @@ class Lifecycle:
         self.started.set()
 
     async def _scan(self) -> RepositorySnapshot:
-        return await asyncio.to_thread(scan, self._roots)
+        return await asyncio.to_thread(self._read, self._roots)
 
     # One worker a model.
 

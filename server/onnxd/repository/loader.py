@@ -99,10 +99,13 @@ class Loader:
         fairness: FairnessConfig | None = None,
         overload: OverloadConfig | None = None,
         verdicts: KnownVerdicts | None = None,
+        replica: str = "",
+        single_model: str = "",
     ) -> None:
         """`threads` says how large a session's pool is where its config leaves it open; `memory`, whether
         there is room for it (None: there is); `verdicts`, what is known of the independence of rows (None:
-        nothing)."""
+        nothing); `replica`, what this server is called among several; `single_model`, the
+        model that was given its name, whatever its config calls it."""
         self.threads: Final = threads
         self.memory: Final = memory or MemoryLedger()
         self._store = store
@@ -112,6 +115,8 @@ class Loader:
         self._overload = overload or OverloadConfig()
         self._verdicts = verdicts or NoVerdicts()
         self._processes = processes
+        self._replica = replica
+        self._single_model = single_model
         self._examined: OrderedDict[tuple[str, int, str], Examined] = OrderedDict()
         """Of what was loaded while this server runs, the latest last."""
 
@@ -277,7 +282,9 @@ class Loader:
                 times=seeded(
                     first_times(examined.warmup, times, spec, form), max_rows=max_rows, now_s=clock.now_s()
                 ),
-                origin=Origin(spec.name, number, stored.digest, next(iter(tried.providers), "")),
+                origin=Origin(
+                    spec.name, number, stored.digest, next(iter(tried.providers), ""), self._replica
+                ),
                 weights=self._weights,
                 overload=self._overload,
             )
@@ -335,7 +342,8 @@ class Loader:
         """Takes over `stored`, and releases it if this fails."""
         try:
             if override is None:
-                loaded = read_config(stored.path, name, gpus=cuda_devices())
+                named = "" if name == self._single_model else name
+                loaded = read_config(stored.path, named, gpus=cuda_devices())
                 digest = stored.digest
             else:
                 loaded, digest = override.loaded, override.digest

@@ -168,6 +168,7 @@ class ServedVersion:
             memory={"peak": self.report.peak_bytes, "resident": self.report.resident_bytes},
             run_times=None if usual is None else _run_times(*usual),
             restarts=dict(self._deaths),
+            content=self.batcher.origin.content,
         )
 
     async def retire(self, *, drain_s: float = DRAIN_S) -> None:

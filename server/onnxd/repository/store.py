@@ -140,7 +140,7 @@ class SnapshotStore:
             files.path,
             files.fingerprint,
             stated(model, version),
-            lambda: read_version(model.path, version, flat=files.flat)[0],
+            lambda: read_version(model.path, version, flat=files.flat, root=model.root)[0],
         )
 
     def take_settings(self, model: ModelFiles) -> StoredFiles:

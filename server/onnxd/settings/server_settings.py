@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Final
 
 from annotated_types import Ge, Le
-from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from onnxd.errors import InvalidName
 from onnxd.grpc_frontend.config import GrpcConfig
 from onnxd.http_frontend.config import HttpConfig, MetricsConfig
 from onnxd.inference import InferenceConfig
 from onnxd.protocol.limits import ProtocolLimits
+from onnxd.protocol.names import check_model_name
 from onnxd.repository.batching import BatchingConfig
 from onnxd.repository.lifecycle import ModelControl
 from onnxd.repository.memory_ledger import MemoryConfig
@@ -30,6 +32,7 @@ from onnxd.security.rate_config import RateConfig
 from onnxd.security.tls import TlsConfig
 from onnxd.shared_memory.config import SharedMemoryConfig
 from onnxd.telemetry.audit import AuditConfig
+from onnxd.telemetry.identity import IdentityConfig
 from onnxd.telemetry.logs import LogConfig
 from onnxd.telemetry.metric_export import MetricExportConfig
 from onnxd.telemetry.recent import RecentConfig
@@ -56,6 +59,17 @@ Workers = Annotated[
 """A number of processes; 0, or auto, = as many as there are CPUs to use."""
 
 NonEmptyText = Annotated[str, Field(min_length=1, examples=["127.0.0.1"])]
+
+
+def _model_name(name: str) -> str:
+    """The name itself. Raises ValueError for what no model can be called."""
+    try:
+        return check_model_name(name)
+    except InvalidName as error:
+        raise ValueError(error.message) from error
+
+
+ModelName = Annotated[str, AfterValidator(_model_name)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +114,13 @@ class ServerSettings:
     """Whether a model that fails to load at the start ends the server, with its reason and exit code 1."""
     strict_readiness: bool = False
     """Whether the server is ready only while all models serve that should: all but those unloaded by name."""
+    ready_models: tuple[ModelName, ...] = ()
+    """Models without which the server is not ready, whatever the reason; the others do not matter to it."""
+    single_model_name: ModelName | None = None
+    """What the model is called if a repository directory is not one of models, but a model's own; unset = it
+    is none."""
+    parallel_loads: Annotated[int, Field(ge=1)] = 2
+    """Models that are loaded at one time; more start a server with many models faster, for memory and CPU."""
     state_dir: Path | None = None
     """Where the server keeps its own files; unset = onnxd in $XDG_STATE_HOME, or in ~/.local/state."""
     workers: Workers = 1
@@ -133,4 +154,5 @@ class ServerSettings:
     recorder: RecorderConfig = field(default_factory=RecorderConfig)
     log: LogConfig = field(default_factory=LogConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
+    identity: IdentityConfig = field(default_factory=IdentityConfig)
     drain: DrainConfig = field(default_factory=DrainConfig)

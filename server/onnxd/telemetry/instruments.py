@@ -12,6 +12,7 @@ from typing import Final, Generic, TypeVar
 
 from onnxd.telemetry.exemplars import BATCH_ROWS, COMPUTE_TIMES, QUEUE_TIMES, REQUEST_TIMES
 from onnxd.telemetry.histogram import BYTES_BOUNDS, DURATION_BOUNDS_NS, ROWS_BOUNDS, HistogramSnapshot
+from onnxd.telemetry.identity import IDENTITY_LABELS
 from onnxd.telemetry.machine import MachineUsage, ProcessUsage
 from onnxd.telemetry.observation import Observation, VersionObservation
 
@@ -240,6 +241,12 @@ VERSION_INSTRUMENTS: Final[tuple[Instrument[VersionObservation], ...]] = (
         lambda seen: _labelled(seen.restarts),
         labels=("reason",),
     ),
+    Instrument(
+        "onnxd_model_info", Kind.GAUGE, "",
+        "Always 1; the label is the hash of the files that it was loaded from, the same on every replica.",
+        lambda seen: {(seen.content,): 1} if seen.content else None,
+        labels=("content",),
+    ),
 )  # fmt: skip
 """One series (or set of them) for each served version, from its load, at 0, until it no longer serves."""
 
@@ -343,6 +350,12 @@ SERVER_INSTRUMENTS: Final[tuple[Instrument[Observation], ...]] = (
         "Always 1; the labels say what runs.",
         lambda seen: {tuple(seen.build[part] for part in BUILD_PARTS): 1},
         labels=BUILD_PARTS,
+    ),
+    Instrument(
+        "onnxd_identity_info", Kind.GAUGE, "",
+        "Always 1; the labels say which replica this is. Only where it was told (identity.*).",
+        lambda seen: {seen.identity: 1} if seen.identity else None,
+        labels=IDENTITY_LABELS,
     ),
     Instrument(
         "process_cpu_seconds_total", Kind.COUNTER, "seconds",

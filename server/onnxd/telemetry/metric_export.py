@@ -14,6 +14,7 @@ import structlog
 from pydantic import StringConstraints
 
 from onnxd.telemetry.export_counts import ExportCounts
+from onnxd.telemetry.identity import IdentityConfig
 from onnxd.telemetry.machine import MachineMeter, read_process
 from onnxd.telemetry.metrics import Metrics
 from onnxd.telemetry.observation import Observation
@@ -46,9 +47,14 @@ class MetricExportConfig:
 
 @contextlib.asynccontextmanager
 async def open_metric_export(
-    config: MetricExportConfig, metrics: Metrics, version: str, counts: ExportCounts
+    config: MetricExportConfig,
+    metrics: Metrics,
+    version: str,
+    counts: ExportCounts,
+    identity: IdentityConfig | None = None,
 ) -> AsyncIterator[None]:
-    """Metrics are sent while the context lasts, and a last time when it ends. `version` is the server's.
+    """Metrics are sent while the context lasts, and a last time when it ends. `version` is the server's,
+    and `identity` which of several it is.
 
     Raises TracingUnavailable when the extra `otel` is missing.
     """
@@ -60,7 +66,7 @@ async def open_metric_export(
         from onnxd.telemetry.otlp_metrics import MetricsForm
 
         exporter = collector.metric_exporter()
-        form = MetricsForm(config.service_name, version)
+        form = MetricsForm(config.service_name, version, identity)
     except ImportError as error:
         raise collector.missing(error, "metrics") from error
     async with _Export(exporter, form.of, metrics, config.interval, counts):

@@ -67,6 +67,8 @@ class VersionObservation:
     waiting_rows: int = 0
     waiting_bytes: int = 0
     """Payload of the requests that wait in the queue."""
+    content: str = ""
+    """The hash of the files that it was loaded from."""
 
     def merged(self, other: Self) -> Self:
         """The same version in two processes."""
@@ -83,6 +85,7 @@ class VersionObservation:
             _added(self.restarts, other.restarts),
             self.waiting_rows + other.waiting_rows,
             self.waiting_bytes + other.waiting_bytes,
+            max(self.content, other.content),
         )
 
 
@@ -122,6 +125,8 @@ class Observation:
     """Requests that were to be recorded, by what became of them."""
     exemplars: Mapping[Version, Mapping[str, OfHistogram]] = field(default_factory=dict)
     """Of histograms of versions, by the histograms' names in StatisticsSnapshot."""
+    identity: tuple[str, ...] = ()
+    """Which of several servers this is, as IDENTITY_LABELS has it; empty = it was not told."""
 
 
 def merge(left: Observation, right: Observation) -> Observation:
@@ -148,6 +153,7 @@ def merge(left: Observation, right: Observation) -> Observation:
         metric_exports=_added(left.metric_exports, right.metric_exports),
         records=_added(left.records, right.records),
         exemplars=merged(left.exemplars, right.exemplars),
+        identity=left.identity or right.identity,
     )
 
 

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import Field, StringConstraints
 
+from onnxd.telemetry.identity import IdentityConfig
+
 if TYPE_CHECKING:
     import requests
     from opentelemetry.sdk.metrics.export import MetricExporter
@@ -123,8 +125,8 @@ def switched_off() -> bool:
     return os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
 
 
-def resource_of(service_name: str, version: str) -> "Resource":
-    """Who sends."""
+def resource_of(service_name: str, version: str, identity: IdentityConfig | None = None) -> "Resource":
+    """Who sends. `identity`: which of several."""
     # Not Resource.create: that one merges OTEL_RESOURCE_ATTRIBUTES and whatever detectors are installed.
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.version import __version__ as sdk_version
@@ -137,6 +139,7 @@ def resource_of(service_name: str, version: str) -> "Resource":
             "telemetry.sdk.language": "python",
             "telemetry.sdk.name": "opentelemetry",
             "telemetry.sdk.version": sdk_version,
+            **(identity or IdentityConfig()).attributes(),
         }
     )
 

@@ -24,6 +24,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from onnxd.telemetry.exposition import Family, families
 from onnxd.telemetry.histogram import HistogramSnapshot
+from onnxd.telemetry.identity import IdentityConfig
 from onnxd.telemetry.instruments import Kind
 from onnxd.telemetry.observation import Observation
 from onnxd.telemetry.otlp import resource_of
@@ -38,8 +39,8 @@ _CUMULATIVE: Final = AggregationTemporality.CUMULATIVE
 class MetricsForm:
     """The form of one server's metrics."""
 
-    def __init__(self, service_name: str, version: str) -> None:
-        self._resource = resource_of(service_name, version)
+    def __init__(self, service_name: str, version: str, identity: IdentityConfig | None = None) -> None:
+        self._resource = resource_of(service_name, version, identity)
         self._scope = InstrumentationScope("onnxd", version)
         self._started_ns = time.time_ns()
 

@@ -12,6 +12,8 @@ TRACEPARENT: Final = "traceparent"
 QUEUE_US: Final = "x-onnxd-queue-us"
 COMPUTE_US: Final = "x-onnxd-compute-us"
 BATCH: Final = "x-onnxd-batch"
+REPLICA: Final = "x-onnxd-replica"
+CONTENT: Final = "x-onnxd-model-content"
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}", re.ASCII)
 _WANTED: Final = frozenset({"1", "true"})
@@ -49,7 +51,7 @@ def wants_timing(value: object) -> bool:
 
 
 def timing_headers(timeline: Timeline, traceparent: str = "") -> list[tuple[str, str]]:
-    """The times of a request that is over, and the batch that it ran in, as far as it came.
+    """The times of a request that is over, the batch that it ran in, and who ran what, as far as it came.
 
     The batch is a dictionary of structured fields (RFC 9651): `rows=8, requests=3, cut=full`.
     """
@@ -66,4 +68,8 @@ def timing_headers(timeline: Timeline, traceparent: str = "") -> list[tuple[str,
     if timeline.batch_requests:
         cut = timeline.cut
         headers.append((BATCH, f"rows={timeline.batch_rows}, requests={timeline.batch_requests}, cut={cut}"))
+    if timeline.executions:
+        origin = timeline.executions[-1].origin
+        named = ((REPLICA, origin.replica), (CONTENT, origin.content))
+        headers.extend((name, value) for name, value in named if value)
     return headers

@@ -14,6 +14,7 @@ from typing import Annotated, Final
 from pydantic import Field, StringConstraints
 
 from onnxd.telemetry.export_counts import SpanCounts
+from onnxd.telemetry.identity import IdentityConfig
 from onnxd.telemetry.otlp import (
     EXPORT_TIMEOUT_S,
     Collector,
@@ -61,11 +62,13 @@ async def open_tracing(
     shutdown_s: float = 5.0,
     recent: Recent | None = None,
     counts: SpanCounts | None = None,
+    identity: IdentityConfig | None = None,
 ) -> AsyncIterator[Tracing]:
     """The server's tracing for as long as the context lasts; nothing is sent when no endpoint is configured.
 
     On leaving, what is queued is exported for at most `shutdown_s`; what is left then is lost.
-    `version` is the server's. `recent` keeps what is remarkable, and `counts` counts spans.
+    `version` is the server's. `recent` keeps what is remarkable, and `counts` counts spans;
+    `identity` is which of several servers this is.
     Raises TracingUnavailable when the extra `otel` is missing.
     """
     if config.endpoint is None or switched_off():
@@ -89,7 +92,11 @@ async def open_tracing(
         export_timeout_millis=EXPORT_TIMEOUT_S * 1000,
     )
     sender = SpanSender(
-        processor, resource_of(config.service_name, version), ("onnxd", version), counts, _QUEUE_SPANS
+        processor,
+        resource_of(config.service_name, version, identity),
+        ("onnxd", version),
+        counts,
+        _QUEUE_SPANS,
     )
     settings = TraceSettings(config.sample_ratio, describe(config))
     tracing = Tracing(sender.send, settings, late=config.keep_remarkable, recent=recent)

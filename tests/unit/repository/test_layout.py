@@ -403,3 +403,88 @@ def test_what_cannot_be_read_is_a_fault_and_not_an_absence(
 
     assert models["digits"].fault == f"its files cannot be read: {os.strerror(number)}"
     assert models["fine"].fault == ""
+
+
+def single(root: Path) -> ModelFiles:
+    models = scan([root], "resnet").models
+    assert list(models) == ["resnet"]
+    return models["resnet"]
+
+
+def test_a_root_with_a_graph_in_it_is_one_model_if_it_has_a_name(root: Path) -> None:
+    put(root / "model.onnx")
+    put(root / "config.pbtxt")
+
+    model = single(root)
+
+    assert (model.root, model.path, model.fault) == (root, root, "")
+    assert model.versions[1].flat
+    assert model.config_file == "config.pbtxt"
+    assert read_version(root, 1, flat=True, root=root)[0] == model.versions[1].fingerprint
+
+
+def test_a_root_with_versions_in_it_is_one_model_if_it_has_a_name(root: Path) -> None:
+    put(root / "1/model.onnx")
+    put(root / "3/model.onnx")
+
+    model = single(root)
+
+    assert list(model.versions) == [1, 3]
+    assert read_version(root, 3, flat=False, root=root)[0] == model.versions[3].fingerprint
+
+
+def test_a_config_alone_makes_a_root_a_model_without_a_version(root: Path) -> None:
+    put(root / "config.pbtxt")
+
+    assert single(root).fault == "it has no version: put its file into 1/model.onnx"
+
+
+def test_a_root_of_models_is_a_repository_whatever_the_name(root: Path) -> None:
+    put(root / "digits/1/model.onnx")
+    put(root / "README.md")
+
+    snapshot = scan([root], "resnet")
+
+    assert list(snapshot.models) == ["digits"]
+    assert snapshot.models == scan([root]).models
+
+
+def test_of_a_root_that_is_a_model_the_models_in_it_are_named_as_not_served(root: Path) -> None:
+    put(root / "model.onnx")
+    put(root / "digits/1/model.onnx")
+    put(root / "tokenizer/vocabulary.txt")
+
+    snapshot = scan([root], "resnet")
+
+    assert list(snapshot.models) == ["resnet"]
+    assert snapshot.problems == (
+        "directory 'digits' is not served: the repository is itself the model 'resnet', because 'model.onnx' "
+        "lies in it",
+    )
+
+
+def test_without_a_name_what_lies_in_a_root_is_told_with_the_setting_that_names_it(root: Path) -> None:
+    put(root / "model.onnx")
+
+    (problem,) = scan([root]).problems
+
+    assert "move it to model/1/model.onnx" in problem
+    assert "single_model_name" in problem
+
+
+def test_a_root_behind_a_link_is_one_model_too(root: Path, tmp_path: Path) -> None:
+    put(root / "1/model.onnx")
+    (tmp_path / "mnt").symlink_to(root)
+
+    model = single(tmp_path / "mnt")
+
+    assert (list(model.versions), model.versions[1].problems) == ([1], ())
+
+
+def test_a_link_out_of_a_root_that_is_a_model_is_refused(root: Path, tmp_path: Path) -> None:
+    put(tmp_path / "secret.onnx")
+    root.joinpath("model.onnx").symlink_to(tmp_path / "secret.onnx")
+
+    (problem,) = single(root).versions[1].problems
+
+    assert "a link to somewhere outside of the repository" in problem

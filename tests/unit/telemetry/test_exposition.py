@@ -45,6 +45,7 @@ def version(model: str, statistics: StatisticsSnapshot | None = None) -> Version
         memory={"peak": 2**20},
         run_times=RunTimes(0.004, 0.0005, 8),
         restarts={"SIGFPE": 0},
+        content="c0ffee",
     )
 
 
@@ -57,6 +58,7 @@ def observed(*versions: VersionObservation) -> Observation:
         loads={"success": 1, "failure": 0},
         process=ProcessUsage(1.5, 2**20, 9, 1.7e9),
         machine=MachineUsage(0.5, 2**30, 2**29),
+        identity=("onnxd-1", "node-1", "default"),
     )
 
 

@@ -57,6 +57,7 @@ OPERATIONS: Final[Mapping[str, Description]] = {
     "GET /v2": Description(_METADATA, "Name, version and extensions of the server", "ServerMetadata"),
     "GET /v2/health/live": Description(_HEALTH, "Whether the server runs", "Live"),
     "GET /v2/health/ready": Description(_HEALTH, "Whether it may be given work", "Ready"),
+    "GET /v2/health/started": Description(_HEALTH, "Whether the first load is over", "Started"),
     "GET /health": Description(_HEALTH, "The same, for probes that want this path", "Health"),
     "GET /metrics": Description(_STATS, "Metrics for Prometheus", "", answer_type="text/plain"),
     "GET /v2/models/{model}/recent": Description(

@@ -140,6 +140,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "RegionRequest": record({"key": _TEXT, "byte_size": _COUNT}, {"offset": _COUNT}),
     "Live": record({"live": _TRUTH}),
     "Ready": record({"ready": _TRUTH}),
+    "Started": record({"started": _TRUTH}),
     "ModelReady": record({"name": _TEXT, "ready": _TRUTH}),
     "Health": record({"status": _TEXT}),
 }

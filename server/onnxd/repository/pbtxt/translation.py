@@ -37,7 +37,7 @@ _NAMES: Final[tuple[tuple[Loc, Loc], ...]] = (
 
 
 def translate(stated: Stated, model: str, *, gpus: int) -> LoadedConfig:
-    """The config of a model of this name. `gpus`: how many the runtime could use here, for KIND_AUTO.
+    """The config of a model of this name; empty = of any. `gpus`: how many the runtime could use here, for KIND_AUTO.
 
     Raises LoadFailed with every fault.
     """
@@ -62,7 +62,7 @@ def written_out(stated: Stated, model: str, *, gpus: int) -> Sheet:
 
 def _check_identity(sheet: Sheet, model: str) -> None:
     message = sheet.message
-    if message.name not in ("", model):
+    if model and message.name not in ("", model):
         text = f"expected the directory's name '{model}', got '{shown(message.name)}'; leave it out"
         sheet.fault(("name",), text)
     for key, value, expected in (
