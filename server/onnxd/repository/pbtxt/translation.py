@@ -37,7 +37,8 @@ _NAMES: Final[tuple[tuple[Loc, Loc], ...]] = (
 
 
 def translate(stated: Stated, model: str, *, gpus: int) -> LoadedConfig:
-    """The config of a model of this name; empty = of any. `gpus`: how many the runtime could use here, for KIND_AUTO.
+    """The config of a model of this name; empty = of any. `gpus`: how many the runtime could use here, for
+    KIND_AUTO.
 
     Raises LoadFailed with every fault.
     """
