@@ -6,7 +6,7 @@ SOURCES := server clients protos sim_core tests scripts benchmarks
 
 .DEFAULT_GOAL := help
 .PHONY: help install serve check test fmt lint types imports generated docker-lint bench protos schema settings \
-        models sim-models lock clean
+        manifests models sim-models lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -59,6 +59,9 @@ schema: install  ## write config/model.schema.json
 
 settings: install  ## write config/server.yaml and the table of docs/settings.md
 	$(BIN)/python -m onnxd.settings
+
+manifests: install  ## render deploy/kubernetes into deploy/kubernetes/rendered (needs kubectl)
+	$(BIN)/python -m scripts.manifests
 
 models: install  ## train the shipped models again
 	$(BIN)/python -m scripts.models.train_digits

@@ -313,6 +313,7 @@ class Loader:
                 warnings=examined.warnings,
                 rows=examined.rows,
                 isolation=isolation,
+                content=stored.digest,
             )
             self._remember(known, examined)
             return ServedVersion(

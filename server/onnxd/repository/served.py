@@ -47,6 +47,8 @@ class LoadReport:
     """Whether its rows are independent; None: nobody asked."""
     isolation: str = ""
     """Why it runs in a process of its own; empty = it does not."""
+    content: str = ""
+    """The hash of the files that it was loaded from."""
 
 
 class Placed(Protocol):
@@ -168,7 +170,7 @@ class ServedVersion:
             memory={"peak": self.report.peak_bytes, "resident": self.report.resident_bytes},
             run_times=None if usual is None else _run_times(*usual),
             restarts=dict(self._deaths),
-            content=self.batcher.origin.content,
+            content=self.report.content,
         )
 
     async def retire(self, *, drain_s: float = DRAIN_S) -> None:

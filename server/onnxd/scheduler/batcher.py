@@ -124,11 +124,6 @@ class Batcher:
         self._follow(policy)
 
     @property
-    def origin(self) -> Origin:
-        """What it runs."""
-        return self._origin
-
-    @property
     def waiting_requests(self) -> int:
         """Requests in the queue, and in parts of failed batches that are to be run again."""
         return self._queue.requests + self._bisection.requests

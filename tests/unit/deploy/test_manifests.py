@@ -12,7 +12,7 @@ import pytest
 
 from onnxd.settings.loading import LoadedSettings, load_settings
 from onnxd.settings.table import settings_by_path
-from onnxd.telemetry.instruments import SERVER_INSTRUMENTS, VERSION_INSTRUMENTS, Kind
+from onnxd.telemetry.instruments import SERVER_INSTRUMENTS, VERSION_INSTRUMENTS, Instrument, Kind
 from onnxd.units import parse_size_bytes
 from scripts.manifests import KUBERNETES, OVERLAYS, render
 from tests.support.manifests import (
@@ -243,7 +243,8 @@ def test_the_canary_is_among_the_stable_replicas_and_not_one_of_their_deployment
 def exposed_names() -> set[str]:
     """Every name of a series that /metrics may have."""
     names = set()
-    for instrument in (*VERSION_INSTRUMENTS, *SERVER_INSTRUMENTS):
+    instruments: tuple[Instrument[Any], ...] = (*VERSION_INSTRUMENTS, *SERVER_INSTRUMENTS)
+    for instrument in instruments:
         suffixes = ("_bucket", "_sum", "_count") if instrument.kind is Kind.HISTOGRAM else ("",)
         names |= {instrument.name + suffix for suffix in suffixes}
     return names

@@ -1,0 +1,112 @@
+"""The server as its manifests start it, and the commands that docs/operations.md says to type."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import numpy as np
+import pytest
+
+from tests.support.graphs import add_one
+from tests.support.grpc_server import grpc_calls, infer_request
+from tests.support.manifests import KSERVE, the
+from tests.support.server import ROOT, server_process
+from tests.support.until import until
+
+PAGE: Final = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+COMMANDS: Final = [
+    line for block in re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()
+]
+HERE: Final = [command for command in COMMANDS if " # " not in command]
+ELSEWHERE: Final = [command for command in COMMANDS if " # " in command]
+BODY: Final = {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}]}
+
+
+def test_the_page_has_commands_of_both_kinds() -> None:
+    assert len(HERE) >= 5
+    assert len(ELSEWHERE) >= 10
+
+
+@pytest.mark.parametrize("command", dict.fromkeys(HERE))
+def test_a_command_that_needs_nothing_runs(command: str) -> None:
+    program, *arguments = shlex.split(command)
+    if "manifests" in command or program == "kubectl":
+        if shutil.which("kubectl") is None:
+            pytest.skip("kubectl is not installed")
+    start = {"onnxd": [sys.executable, "-m", "onnxd"], "python": [sys.executable]}.get(program, [program])
+
+    done = subprocess.run(
+        [*start, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("command", dict.fromkeys(ELSEWHERE))
+def test_a_command_that_needs_more_says_what_and_names_files_that_are_there(command: str) -> None:
+    typed, _, needs = command.partition("  # needs ")
+
+    assert needs in {"a cluster", "docker", "a server"}
+    for word in shlex.split(typed):
+        if word.startswith(("deploy/", "config/")):
+            assert (ROOT / word).exists(), word
+
+
+@pytest.mark.parametrize("layout", ["bare", "triton"])
+async def test_kserves_runtime_starts_a_server_that_serves_what_was_mounted(
+    tmp_path: Path, layout: str
+) -> None:
+    mount = tmp_path / "mount"
+    directory = mount if layout == "bare" else mount / "1"
+    directory.mkdir(parents=True)
+    (directory / "model.onnx").write_bytes(add_one())
+    if layout == "triton":
+        (mount / "config.pbtxt").write_text(
+            'name: "theirs"\nplatform: "onnxruntime_onnx"\nmax_batch_size: 4\n'
+        )
+    (container,) = the(KSERVE / "clusterservingruntime.yaml", "ClusterServingRuntime")["spec"]["containers"]
+    # Where the models are and how long it lingers is the test's; the rest is as KServe would have it.
+    arguments = [
+        argument.replace("{{.Name}}", "resnet")
+        for argument in container["args"][1:]
+        if not argument.startswith(("--model-repository", "--drain-linger", "--log-format"))
+    ]
+    environment = {variable["name"]: "2" for variable in container["env"]}
+    with server_process(mount, tmp_path / "state", *arguments, **environment) as server:
+        async with aiohttp.ClientSession() as session:
+
+            async def ready() -> bool:
+                async with session.get(f"{server.http}/v2/health/ready") as answer:
+                    return answer.status == 200
+
+            await until(ready)
+            async with session.post(f"{server.http}/v2/models/resnet/infer", json=BODY) as answer:
+                assert (await answer.json())["outputs"][0]["data"] == [2, 3, 4, 5]
+        async with grpc_calls(server.grpc) as calls:
+            row = infer_request("resnet", {"x": np.ones((1, 4), np.float32)})
+            assert (await calls.ask("ModelInfer", row)).model_name == "resnet"
+        assert server.terminate() == 0
+
+
+async def test_a_model_that_does_not_load_keeps_kserves_pod_from_being_ready(tmp_path: Path) -> None:
+    mount = tmp_path / "mount"
+    mount.mkdir()
+    (mount / "model.onnx").write_bytes(b"not a graph")
+    with server_process(
+        mount, tmp_path / "state", "--single-model-name=resnet", "--strict-readiness"
+    ) as server:
+        async with aiohttp.ClientSession() as session:
+
+            async def started() -> bool:
+                async with session.get(f"{server.http}/v2/health/started") as answer:
+                    return answer.status == 200
+
+            await until(started)
+            async with session.get(f"{server.http}/v2/health/ready") as answer:
+                assert answer.status == 503
+                assert "model 'resnet' does not serve" in (await answer.json())["error"]
