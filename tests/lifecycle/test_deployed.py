@@ -15,6 +15,7 @@ import pytest
 from tests.support.graphs import add_one
 from tests.support.grpc_server import grpc_calls, infer_request
 from tests.support.manifests import KSERVE, the
+from tests.support.scraping import Scrape
 from tests.support.server import ROOT, server_process
 from tests.support.until import until
 
@@ -35,9 +36,8 @@ def test_the_page_has_commands_of_both_kinds() -> None:
 @pytest.mark.parametrize("command", dict.fromkeys(HERE))
 def test_a_command_that_needs_nothing_runs(command: str) -> None:
     program, *arguments = shlex.split(command)
-    if "manifests" in command or program == "kubectl":
-        if shutil.which("kubectl") is None:
-            pytest.skip("kubectl is not installed")
+    if ("manifests" in command or program == "kubectl") and shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed")
     start = {"onnxd": [sys.executable, "-m", "onnxd"], "python": [sys.executable]}.get(program, [program])
 
     done = subprocess.run(
@@ -110,3 +110,30 @@ async def test_a_model_that_does_not_load_keeps_kserves_pod_from_being_ready(tmp
             async with session.get(f"{server.http}/v2/health/ready") as answer:
                 assert answer.status == 503
                 assert "model 'resnet' does not serve" in (await answer.json())["error"]
+
+
+async def test_several_workers_are_one_replica_with_one_model(tmp_path: Path) -> None:
+    mount = tmp_path / "mount"
+    (mount / "1").mkdir(parents=True)
+    (mount / "1" / "model.onnx").write_bytes(add_one())
+    (mount / "config.pbtxt").write_text('name: "theirs"\nbackend: "onnxruntime"\nmax_batch_size: 4\n')
+    arguments = ("--single-model-name=resnet", "--ready-models=resnet", "--identity-pod=pod-1", "--workers=2")
+    with server_process(mount, tmp_path / "state", *arguments) as server:
+        async with aiohttp.ClientSession() as session:
+
+            async def ready() -> bool:
+                async with session.get(f"{server.http}/v2/health/ready") as answer:
+                    return answer.status == 200
+
+            await until(ready)
+            headers = {"x-onnxd-timing": "1"}
+            async with session.post(
+                f"{server.http}/v2/models/resnet/infer", json=BODY, headers=headers
+            ) as answer:
+                assert answer.headers["x-onnxd-replica"] == "pod-1"
+                content = answer.headers["x-onnxd-model-content"]
+            async with session.get(f"{server.http}/metrics") as answer:
+                scrape = Scrape.of(await answer.text())
+        assert scrape.value("onnxd_identity_info", pod="pod-1") == 1
+        assert scrape.value("onnxd_model_info", model="resnet", content=content) == 1
+        assert server.terminate() == 0

@@ -78,11 +78,14 @@ async def open_supervised(
         memory=memory,
         batching=settings.batching,
         verdicts=VerdictFiles(state_dir),
+        single_model=settings.single_model_name or "",
     )
     lifecycle = await resources.enter_async_context(lifecycle_of(settings, catalog, loader))
     workers = await resources.enter_async_context(Workers(settings, crew, ports, lifecycle, nursery))
     metrics = Metrics(workers.last_seen)
     await resources.enter_async_context(
-        open_metric_export(settings.metric_export, metrics, version("onnxd"), workers.exports)
+        open_metric_export(
+            settings.metric_export, metrics, version("onnxd"), workers.exports, settings.identity
+        )
     )
     return Supervised(crew, workers, lifecycle, ports, threads, memory)

@@ -105,7 +105,15 @@ async def _open(
     processes = await resources.enter_async_context(ProcessRoom(settings.isolation))
     threads = DealtThreads(settings.threads.budget, settings.threads.sharing)
     state_dir = settings.state_dir or default_state_dir()
-    loader = LentLoader(LentCopies(state_dir), trials, processes, threads=threads, memory=memory)
+    loader = LentLoader(
+        LentCopies(state_dir),
+        trials,
+        processes,
+        threads=threads,
+        memory=memory,
+        replica=settings.identity.pod,
+        single_model=settings.single_model_name or "",
+    )
     duties.mirror = await resources.enter_async_context(Mirror(catalog, loader, threads))
     doors = duties.doors = Doors(number, begin.descriptors)
     resources.callback(doors.close)

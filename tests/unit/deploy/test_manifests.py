@@ -240,6 +240,18 @@ def test_the_canary_is_among_the_stable_replicas_and_not_one_of_their_deployment
     assert canary["spec"]["replicas"] == 1
 
 
+def test_the_compose_file_says_what_the_image_does() -> None:
+    (compose,) = documents(ROOT / "config" / "compose.yaml")
+    service = compose["services"]["onnxd"]
+    published = {port.rpartition(":")[2] for port in service["ports"]}
+    (exposed,) = re.findall(r"^EXPOSE (.+)$", DOCKERFILE, re.MULTILINE)
+
+    assert published == set(exposed.split())
+    assert service["volumes"] == [f"../model_repository:{image_variables()['ONNXD_MODEL_REPOSITORY']}:ro"]
+    load_settings(config=None, environment=image_variables() | service["environment"], flags={})
+    assert "healthcheck" not in service  # the image's own holds
+
+
 def exposed_names() -> set[str]:
     """Every name of a series that /metrics may have."""
     names = set()
