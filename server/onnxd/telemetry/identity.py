@@ -1,12 +1,23 @@
 """Which of several replicas this is, for those who look at all of them together. Pure."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Final
 
-from pydantic import StringConstraints
+from pydantic import AfterValidator
 
-Name = Annotated[str, StringConstraints(pattern=r"\A(?:[A-Za-z0-9][A-Za-z0-9._-]{0,252})?\z")]
+_NAME: Final = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]{0,252})?", re.ASCII)
+
+
+def _check_name(name: str) -> str:
+    """The name itself. Raises ValueError for what may not stand in a header as it is."""
+    if _NAME.fullmatch(name) is None:
+        raise ValueError("expected at most 253 letters, digits, '.', '_' or '-', a letter or digit first")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_check_name)]
 """As orchestrators name things: fit for a header, a label and an attribute as it is. Empty = not told."""
 
 IDENTITY_LABELS: Final = ("pod", "node", "namespace")
