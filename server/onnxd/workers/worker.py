@@ -111,6 +111,8 @@ async def _open(
         processes,
         threads=threads,
         memory=memory,
+        fairness=settings.fairness,
+        overload=settings.overload,
         replica=settings.identity.pod,
         single_model=settings.single_model_name or "",
     )

@@ -16,7 +16,10 @@ from onnxd.security.tokens import Tokens
 from tests.support.until import until
 from tests.unit.security.test_tokens import CONFIG, EC_KEY, KEYS, token
 
-NEW = token(key=EC_KEY, algorithm="ES256", kid="e")
+
+def new_token() -> str:
+    """Signed with a key that comes later. Made when it is needed: it is good for minutes."""
+    return token(key=EC_KEY, algorithm="ES256", kid="e")
 
 
 @asynccontextmanager
@@ -41,15 +44,15 @@ async def issuer(answer: web.StreamResponse | dict[str, object], asked: list[str
 
 
 async def test_keys_in_a_file_are_read_again_when_it_changes(tmp_path: Path) -> None:
-    path, tokens = tmp_path / "jwks.json", Tokens(CONFIG)
+    path, tokens, new = tmp_path / "jwks.json", Tokens(CONFIG), new_token()
     path.write_text(json.dumps({"keys": KEYS["keys"][:1]}))
     async with TokenKeeper(replace(CONFIG, keys_file=path), tokens, look_every_s=0.005):
         assert tokens.identify(token(), time.time()) is not None
-        assert tokens.identify(NEW, time.time()) is None
+        assert tokens.identify(new, time.time()) is None
         path.write_text(json.dumps(KEYS))
-        await until(lambda: tokens.identify(NEW, time.time()) is not None)
+        await until(lambda: tokens.identify(new, time.time()) is not None)
         path.write_text("{")
-        assert tokens.identify(NEW, time.time()) is not None
+        assert tokens.identify(new, time.time()) is not None
 
 
 async def test_a_file_without_keys_is_told_at_the_start(tmp_path: Path) -> None:
