@@ -39,7 +39,7 @@ class Switch:
         self.requests = 0
         self.tracings: list[Any] = []
         self._sends: dict[int, Any] = {}
-        self._recorded = (ModelStatistics.record_success, ModelStatistics.record_batch, Tracing.finish)
+        self._recorded = (ModelStatistics.record_run, ModelStatistics.record_batch, Tracing.finish)
 
     def install(self) -> None:
         """Count requests, and get hold of what is made."""
@@ -63,13 +63,13 @@ class Switch:
         for module in (onnxd.http_frontend.middleware, onnxd.grpc_frontend.boundary):
             _patch(module, "log_access", _nothing if quiet else log_access)
         success, batch, finish = (_nothing,) * 3 if quiet else self._recorded
-        _patch(ModelStatistics, "record_success", success)
+        _patch(ModelStatistics, "record_run", success)
         _patch(ModelStatistics, "record_batch", batch)
         _patch(Tracing, "finish", finish)
         for tracing in self.tracings:
             tracing._send = self._sends[id(tracing)] if mode == "traced" else None
         if AccessWriter.open_one is not None:
-            AccessWriter.open_one._share = 1.0 if mode == "logged" else 0.0
+            AccessWriter.open_one.share = 1.0 if mode == "logged" else 0.0
 
     def run(self, file: Path) -> None:
         """Turn by turn, for ever; every other round the other way round."""

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import is_
 from typing import Annotated, Final
 
 from annotated_types import Gt
@@ -23,6 +24,7 @@ from onnxd.tensors import Array, ModelSpec
 from onnxd.units import Bytes, Seconds
 
 _MOST_PAYLOAD_BYTES: Final = 2**30
+_MOST_FORMS: Final = 256
 _PAYLOAD_SHARE: Final = 8
 """A request's bytes are there about three times while it is stacked, run and answered."""
 
@@ -136,10 +138,11 @@ class InferenceService:
         self._in_flight += 1
         try:
             with Lease(self.served(request.model_name, request.model_version)) as served:
-                if request.uses_shared_memory:
+                if (request.shared_inputs or request.outputs) and request.uses_shared_memory:
                     return await self._infer_shared(request, served)
-                rows = validate(request, served.spec, served.most_rows)
-                outputs = await served.submit(request, rows, _output_names(request, served))
+                known = served.fits.get(request.form)
+                rows, names = _fit(request, served) if known is None else known
+                outputs = await served.submit(request, rows, names)
                 return _response(request, served, outputs)
         finally:
             self._in_flight -= 1
@@ -147,8 +150,8 @@ class InferenceService:
     async def _infer_shared(self, request: InferRequest, served: ServedVersion) -> InferResponse:
         with self.shared_memory.hold(request) as held:
             await self.shared_memory.read_inputs(held, request)
-            rows = validate(request, served.spec, served.most_rows)
-            outputs = await served.submit(request, rows, _output_names(request, served))
+            rows, names = _fit(request, served)
+            outputs = await served.submit(request, rows, names)
             response = _response(request, served, outputs)
             await self.shared_memory.write_outputs(held, response)
             return response
@@ -206,10 +209,20 @@ class InferenceService:
             )
 
 
-def _output_names(request: InferRequest, served: ServedVersion) -> tuple[str, ...]:
-    if not request.outputs:
-        return served.output_names
-    return tuple(output.name for output in request.outputs)
+def _fit(request: InferRequest, served: ServedVersion) -> tuple[int, tuple[str, ...]]:
+    """The rows of a request, and the outputs to compute for it; remembered for others of its form. Raises
+    TensorMismatch."""
+    came = tuple(request.inputs.values())
+    rows = validate(request, served.spec, served.most_rows)
+    names = served.output_names
+    if request.outputs:
+        names = tuple(output.name for output in request.outputs)
+    # Where validate() has put views in place of what came, it has to do that each time.
+    if request.form is not None and all(map(is_, came, request.inputs.values())):
+        if len(served.fits) >= _MOST_FORMS:
+            served.fits.clear()
+        served.fits[request.form] = rows, names
+    return rows, names
 
 
 def _response(request: InferRequest, served: ServedVersion, outputs: Mapping[str, Array]) -> InferResponse:

@@ -52,7 +52,7 @@ class InferCalls:
 
     async def unary(self, data: Received, call: Call) -> Parts:
         """Answer one request, or raise its ServerError."""
-        progress = _Progress(Timeline(received_ns=call.received_ns))
+        progress = _Progress(Timeline.begun(call.received_ns))
         answer = await self._answer(data, call, encode_infer_response, progress)
         if call.asked.timing:
             traceparent = progress.trace.traceparent if progress.trace else ""
@@ -66,7 +66,7 @@ class InferCalls:
 
     async def _in_band(self, data: Received, call: Call) -> Parts:
         """Answer one request of a stream; its error is a message too, and never ends the stream."""
-        progress = _Progress(Timeline(received_ns=call.received_ns))
+        progress = _Progress(Timeline.begun(call.received_ns))
         try:
             answer = await self._answer(data, call, _encode_in_stream, progress)
         except Exception as raised:  # what is not a ServerError is a bug of ours: settle() hides it
@@ -78,7 +78,7 @@ class InferCalls:
 
     async def _or_end(self, data: Received, call: Call) -> Parts:
         """Answer one request of a stream, or raise the error that ends it."""
-        progress = _Progress(Timeline(received_ns=call.received_ns))
+        progress = _Progress(Timeline.begun(call.received_ns))
         answer = await self._answer(data, call, _encode_in_stream, progress)
         log_call(call, "answered", "OK")
         return answer

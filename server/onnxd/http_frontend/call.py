@@ -38,10 +38,10 @@ class Route:
         object.__setattr__(self, "label", f"{self.method} {self.path}")
 
 
-@dataclass(slots=True)
+@dataclass
 class Exchange:
     """A request, whichever way it came: its head, what the boundary settles before it is answered, and what
-    is logged afterwards."""
+    is logged afterwards. Without slots, so that what has a default is the class's until it is set."""
 
     method: str
     path: str
@@ -84,7 +84,7 @@ class Exchange:
         return self.headers.get("Host")
 
 
-@dataclass(slots=True)
+@dataclass
 class Call(Exchange):
     """A request that came through aiohttp."""
 

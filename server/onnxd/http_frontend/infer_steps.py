@@ -18,7 +18,12 @@ from onnxd.http_frontend.tracing import Progress
 from onnxd.inference import InferenceService
 from onnxd.messages import InferRequest
 from onnxd.protocol.compression import choose_encoding, compress
-from onnxd.protocol.json_request import decode_infer_request, decode_raw_request, parse_header_length
+from onnxd.protocol.json_request import (
+    decode_infer_request,
+    decode_raw_request,
+    length_of,
+    parse_header_length,
+)
 from onnxd.protocol.json_response import (
     EncodedResponse,
     ResponseHeads,
@@ -41,13 +46,17 @@ class InferHead:
     timeout: str | None
     json_lengths: Sequence[str]
     accepted: str | None
+    json_length: int | None
+    """Of the one that there is, if it is a length; it may be longer than the body."""
 
 
 def infer_head(headers: MultiMapping[str]) -> InferHead:
+    json_lengths = headers.getall(JSON_LENGTH_HEADER, ())
     return InferHead(
         headers.get(TIMEOUT_HEADER),
-        headers.getall(JSON_LENGTH_HEADER, ()),
+        json_lengths,
         headers.get("Accept-Encoding"),
+        length_of(json_lengths[0]) if len(json_lengths) == 1 else None,
     )
 
 
@@ -87,7 +96,9 @@ class InferSteps:
         if type(body) is not bytes and type(body) is not memoryview:
             body = await cast(Awaitable[Body], body)
         timeline.decode_start_ns = time.monotonic_ns()
-        json_length = _json_length(head, len(body)) if head.json_lengths else None
+        json_length = head.json_length
+        if json_length is None or json_length > len(body):
+            json_length = _json_length(head, len(body)) if head.json_lengths else None
         json_bytes = len(body) if json_length is None else json_length
         if json_length == 0:
             spec = self.inference.spec(call.model, call.version)
@@ -101,7 +112,7 @@ class InferSteps:
         request.deadline_s = latest_s
         request.principal = call.caller.principal
         call.request_id = request.id
-        if request.uses_shared_memory:
+        if (request.shared_inputs or request.outputs) and request.uses_shared_memory:
             self.inference.shared_memory.admit(local=is_local(call))
         timeline.decode_end_ns = time.monotonic_ns()
         response = await self.inference.infer(request)

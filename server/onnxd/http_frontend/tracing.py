@@ -41,7 +41,7 @@ _ANSWERED = 200
 async def traced(tracing: Tracing, call: _C, answer: Callable[[_C, Progress], Awaitable[_T]]) -> _T:
     """Answer a call, and tell its trace when it is over; what it raises is raised again."""
     headers = call.headers
-    progress = Progress(Timeline(received_ns=call.received_ns))
+    progress = Progress(Timeline.begun(call.received_ns))
     call.timeline = progress.timeline
     if TIMING in headers:
         progress.wants_timing = wants_timing(headers[TIMING])

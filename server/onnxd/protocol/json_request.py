@@ -24,14 +24,19 @@ from onnxd.tensors import Array, Datatype, ModelSpec
 _DATATYPES: Final = {datatype.value: datatype for datatype in Datatype}
 
 
+def length_of(value: str) -> int | None:
+    """A length as HTTP writes it; None = it is none. int() would also take "+5", "1_0", " 5" and digits of
+    other scripts."""
+    return int(value) if value.isascii() and value.isdigit() and len(value) <= 18 else None
+
+
 def parse_header_length(value: str, body_length: int) -> int:
     """The `Inference-Header-Content-Length` of a decompressed body. Raises MalformedPayload.
 
     0 announces a raw binary request.
     """
-    # int() would also take "+5", "1_0", " 5" and digits of other scripts.
-    length = int(value) if value.isascii() and value.isdigit() and len(value) <= 18 else -1
-    if not 0 <= length <= body_length:
+    length = length_of(value)
+    if length is None or length > body_length:
         raise MalformedPayload(
             "header 'Inference-Header-Content-Length': expected the length of the body's JSON part, an "
             f"integer from 0 to {body_length} (the body's decompressed length), got {show(value)}"

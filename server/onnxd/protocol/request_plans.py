@@ -29,7 +29,7 @@ class _Place:
     begins: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Plan:
     length: int
     """Of JSON and tensors."""
@@ -74,6 +74,7 @@ class RequestPlans:
                     plan.settings.queue_timeout_s,
                     plan.length,
                     timeline=timeline,
+                    form=plan,
                 )
         request = decode_infer_request(
             body, json_length, model_name=model_name, model_version=model_version, limits=self._limits

@@ -111,6 +111,8 @@ class ServedVersion:
         self.reshaped_outputs: Final = {
             output.name: output for output in spec.outputs if output.reshape is not None
         }
+        self.fits: Final[dict[object, tuple[int, tuple[str, ...]]]] = {}
+        """Rows and outputs of requests that were found to fit, by their form: whoever asks keeps it."""
         self.leases = 0
         self._resources = resources
         self._instances = instances

@@ -76,11 +76,10 @@ class Admission:
         most = levels[level - 1].max_queue_size
         # What waits for its turn only, or to be run again, is in memory as well, and behind it more and more
         # would be.
-        requests, size = order.held, order.held_bytes
+        requests, size = queue.requests_of[level] + order.held, order.held_bytes
         if self._bisection.parts:
             again, again_bytes = self._bisection.waiting(level)
             requests, size = requests + again, size + again_bytes
-        requests += queue.requests_of[level]
         if requests >= most:
             self._make_room(request, level, most)
         elif queue.tenants is not None and requests >= most - most // KEPT_FREE:

@@ -20,7 +20,7 @@ class Delivery:
 
     def answer(self, items: Sequence[Item], answers: Sequence[Mapping[str, Array]]) -> None:
         """A run has answered them; their timelines are complete."""
-        record = self._statistics.record_success
+        rows, queued_ns, sizes = 0, [], []
         for item, outputs in zip(items, answers, strict=True):
             future = item.future
             if future.done():
@@ -30,8 +30,12 @@ class Delivery:
                 self.order.settle(item, partial(self._answer_now, item, outputs), byte_size)
                 continue
             request = item.request
-            record(request.timeline, item.rows, request.byte_size)
+            rows += item.rows
+            queued_ns.append(request.timeline.queue_start_ns)
+            sizes.append(request.byte_size)
             future.set_result(outputs)
+        if queued_ns:
+            self._statistics.record_run(items[0].request.timeline, queued_ns, rows, sizes)
 
     def fail(self, item: Item, error: Exception) -> None:
         """A run has failed because of it. One that knows why it failed says so with a ServerError."""

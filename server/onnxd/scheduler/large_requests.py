@@ -119,6 +119,7 @@ def _part(request: InferRequest, first: int, end: int, rows: int) -> _Part:
         inputs={name: array[first:end] for name, array in request.inputs.items()},
         byte_size=request.byte_size * (end - first) // rows,
         timeline=Timeline(),
+        form=None,  # its rows are others
     )
     return _Part(taken, end - first)
 

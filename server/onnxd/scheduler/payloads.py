@@ -38,14 +38,15 @@ class Payload:
         """Before so many more bytes are received. Raises Unavailable when they are too many, beside what
         other requests hold: one that is alone always fits, since each has limits of its own."""
         bound = self._bound
-        others = bound.held_bytes - self.size_bytes
-        if others > 0 and 0 <= bound.bound_bytes < bound.held_bytes + more_bytes:
+        held_bytes = bound.held_bytes + more_bytes
+        if 0 <= bound.bound_bytes < held_bytes and bound.held_bytes > self.size_bytes:
             raise Unavailable(
                 f"the server holds {size_text(bound.held_bytes)} of requests, and with this one it would be "
                 f"more than {size_text(bound.bound_bytes)} (the setting inference.max_in_flight_bytes)",
                 retry_after_s=_RETRY_AFTER_S,
             )
-        self.add(more_bytes)
+        self.size_bytes += more_bytes
+        bound.held_bytes = held_bytes
 
     def add(self, more_bytes: int) -> None:
         """So many more bytes are there, and nobody was asked: an answer. Negative = they are gone."""

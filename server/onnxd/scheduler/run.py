@@ -43,13 +43,14 @@ class Run:
             origin, rows, requests, self.cut, instance, self.search is not None, start_ns
         )
         ran = (execution,)
+        cut = self.cut
         for item in items:
             timeline = item.request.timeline
             timeline.compute_start_ns = start_ns
             timeline.batch_rows = rows
             timeline.batch_requests = requests
-            timeline.cut = self.cut
-            timeline.executions += ran
+            timeline.cut = cut
+            timeline.executions = timeline.executions + ran if timeline.executions else ran
         return execution
 
     @property

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 from onnxd.errors import DeadlineExceeded, ServerError
@@ -27,6 +27,11 @@ class CountedInFront(ModelStatistics):
 
     def record_success(self, timeline: Timeline, rows: int, byte_size: int = 0) -> None:
         """Nothing: it may be a part of a request, or several."""
+
+    def record_run(
+        self, timeline: Timeline, queued_ns: Sequence[int], rows: int, byte_sizes: Sequence[int]
+    ) -> None:
+        """Nothing, likewise."""
 
     def record_failure(self, duration_ns: int, reason: FailureReason) -> None:
         """Nothing, likewise."""

@@ -26,6 +26,12 @@ _gate: Final = logging.getLogger(_NAME)
 _log: Final[structlog.stdlib.BoundLogger] = structlog.stdlib.get_logger(_NAME)
 
 
+def answers_are_logged() -> bool:
+    """Whether log_access has anything to do for requests that are answered."""
+    writer = AccessWriter.open_one
+    return (writer is not None and writer.share > 0) or _gate.isEnabledFor(logging.DEBUG)
+
+
 def log_access(
     outcome: Outcome,
     operation: str,

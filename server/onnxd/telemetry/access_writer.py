@@ -109,8 +109,8 @@ class AccessWriter:
     def __init__(self, logger: logging.Logger, share: float) -> None:
         """`share` of the answered requests have their line at level info."""
         self.dropped = 0
+        self.share = share
         self._logger = logger
-        self._share = share
         self._told = 0
         self._lines: deque[tuple[float, AccessLine]] = deque()
         self._idle = True
@@ -133,7 +133,7 @@ class AccessWriter:
 
     def level_of_next(self) -> int:
         """The level of an answered request's line."""
-        share = self._share
+        share = self.share
         # Which requests have a line is no secret.
         if share and (share >= 1.0 or random.random() < share):  # noqa: S311
             return logging.INFO

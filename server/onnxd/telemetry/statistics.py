@@ -9,7 +9,7 @@ frozen, and merges: a later server of several processes adds up what each has co
 import enum
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -229,6 +229,27 @@ class ModelStatistics:
         self._compute_times[bisect_left(bounds, ended - taken)] += 1
         self._request_bytes[bisect_left(BYTES_BOUNDS, byte_size)] += 1
 
+    def record_run(
+        self, timeline: Timeline, queued_ns: Sequence[int], rows: int, byte_sizes: Sequence[int]
+    ) -> None:
+        """As record_success for each request of a run at once: `timeline` is one's, and all have its run;
+        `rows` is of all together. They come and wait alike, so that most of them share a bound."""
+        taken, ended = timeline.compute_start_ns, timeline.compute_end_ns
+        began, finished = timeline.infer_start_ns, timeline.infer_end_ns
+        count, queued, size = len(queued_ns), sum(queued_ns), sum(byte_sizes)
+        self._inference_count += rows
+        self._success_ns += count * ended - queued
+        self._queue_ns += count * taken - queued
+        self._input_ns += count * (began - taken)
+        self._infer_ns += count * (finished - began)
+        self._output_ns += count * (ended - finished)
+        self._bytes += size
+        bounds = DURATION_BOUNDS_NS
+        self._compute_times[bisect_left(bounds, ended - taken)] += count
+        _count(self._request_times, bounds, [ended - each for each in queued_ns])
+        _count(self._queue_times, bounds, [taken - each for each in queued_ns])
+        _count(self._request_bytes, BYTES_BOUNDS, byte_sizes)
+
     def record_failure(self, duration_ns: int, reason: FailureReason) -> None:
         """One request failed, `duration_ns` after it had come to the queue."""
         self._failures[reason] += 1
@@ -295,3 +316,13 @@ class ModelStatistics:
             dynamic_elements=self.dynamic_elements,
             padding_elements=self.padding_elements,
         )
+
+
+def _count(counts: list[int], bounds: tuple[int, ...], values: Sequence[int]) -> None:
+    """Count each of the values, at least one, in its place of a histogram."""
+    first, last = bisect_left(bounds, min(values)), bisect_left(bounds, max(values))
+    if first == last:
+        counts[first] += len(values)
+        return
+    for value in values:
+        counts[bisect_left(bounds, value)] += 1

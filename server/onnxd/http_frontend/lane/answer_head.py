@@ -12,6 +12,7 @@ from onnxd.http_frontend.responses import JSON_HEADERS
 from onnxd.protocol.json_response import encode_error
 from onnxd.telemetry.request_headers import REQUEST_ID
 
+_MOST_HEADS: Final = 256
 _CLOSE: Final = "Connection: close\r\n"
 
 
@@ -43,6 +44,32 @@ def answer_head(
         f"HTTP/1.1 200 OK\r\nServer: onnxd\r\nContent-Type: {encoded.content_type}\r\n{json_length}{encoding}"
         f"{asked}Content-Length: {length}\r\nDate: {date}\r\n{_CLOSE if closes else ''}\r\n"
     ).encode("ascii")
+
+
+class UsualHeads:
+    """Heads of answers that nothing else is asked of: for a second, those of one length are the same."""
+
+    __slots__ = ("_clock", "_date", "_known")
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._date = ""
+        self._known: dict[tuple[int, int | None, str], bytes] = {}
+
+    def usual(self, answer: InferAnswer, length: int) -> bytes:
+        """As answer_head makes it."""
+        date = self._clock.date()
+        if date is not self._date or len(self._known) >= _MOST_HEADS:
+            self._known.clear()
+            self._date = date
+        if answer.encoding is not None:
+            return answer_head(answer, length, date, closes=False)
+        encoded = answer.encoded
+        key = length, encoded.json_length, encoded.content_type
+        head = self._known.get(key)
+        if head is None:
+            head = self._known[key] = answer_head(answer, length, date, closes=False)
+        return head
 
 
 def refusal_bytes(refusal: Refusal, date: str, *, closes: bool, header_id: str = "") -> bytes:

@@ -197,17 +197,7 @@ class Lane(asyncio.BufferedProtocol):
     def _answer(self, head: Head, route: Route) -> None:
         waiting, begins = self._waiting, len(head.raw)
         ends = begins + head.length
-        call = self._call = LaneCall(
-            head.method,
-            head.path,
-            head.headers,
-            self._peer,
-            self._transport,
-            self._lanes.now_ns(),
-            head=head,
-            lane=self,
-        )
-        call.route, call.model, call.version = route, head.model, head.version
+        call = self._call = LaneCall(head, self, self._peer, self._transport, self._lanes.now_ns())
         self._state = State.BUSY
         if ends <= len(waiting):
             call.body, self._waiting = waiting[begins:ends], waiting[ends:]

@@ -6,7 +6,10 @@ ordinary task costs two more turns of the loop and is as dear as all the rest of
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, cast
+from typing import Any, Final
+
+_enter: Final[Any] = asyncio.tasks._enter_task
+_leave: Final[Any] = asyncio.tasks._leave_task
 
 
 class EagerTask:
@@ -39,7 +42,7 @@ class EagerTask:
         loop = self._loop
         raised: BaseException | None = None
         ended = False
-        asyncio.tasks._enter_task(loop, cast(Any, self))
+        _enter(loop, self)
         try:
             if self._to_cancel:
                 self._to_cancel = False
@@ -51,7 +54,7 @@ class EagerTask:
         except BaseException as error:  # it is not lost: whoever began this is told
             ended, raised = True, error
         finally:
-            asyncio.tasks._leave_task(loop, cast(Any, self))
+            _leave(loop, self)
         if ended:
             self._coroutine = None
             self._when_done(raised)

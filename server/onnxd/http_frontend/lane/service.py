@@ -1,8 +1,8 @@
 """What is done with the requests of all lanes of a listener: the boundary's decisions, and the steps of an
 inference between them."""
 
+import asyncio
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from onnxd.errors import ServerError
@@ -10,11 +10,12 @@ from onnxd.http_frontend.body import check_size
 from onnxd.http_frontend.call import Exchange, Route
 from onnxd.http_frontend.config import HttpConfig
 from onnxd.http_frontend.infer_steps import Body, InferSteps
-from onnxd.http_frontend.lane.answer_head import Clock, answer_head, refusal_bytes
+from onnxd.http_frontend.lane.answer_head import Clock, UsualHeads, answer_head, refusal_bytes
 from onnxd.http_frontend.lane.head import Head
 from onnxd.http_frontend.middleware import Boundary
 from onnxd.http_frontend.tracing import Progress, traced
 from onnxd.scheduler.payloads import PayloadBound
+from onnxd.telemetry.access import answers_are_logged
 from onnxd.telemetry.request_headers import REQUEST_ID
 
 if TYPE_CHECKING:
@@ -24,18 +25,32 @@ _JOINED_BYTES: Final = 65536
 _ANSWERED: Final = 200
 
 
-@dataclass(slots=True)
 class LaneCall(Exchange):
-    """A request on a lane."""
+    """A request on a lane, for a head that leads to an inference."""
 
-    head: Head = field(kw_only=True)
-    lane: "Lane" = field(kw_only=True)
     body: bytes = b""
     """Where it came with its head."""
     incomplete: bool = False
     """Its body is not all here."""
     begun: bool = False
     """The answer has begun."""
+
+    def __init__(
+        self, head: Head, lane: "Lane", peer: str, transport: asyncio.BaseTransport | None, received_ns: int
+    ) -> None:
+        # Without the dataclass's own, which sets each of twenty defaults.
+        self.head = head
+        self.lane = lane
+        self.method = head.method
+        self.path = head.path
+        self.headers = head.headers
+        self.peer = peer
+        self.transport = transport
+        self.received_ns = received_ns
+        self.route = head.route
+        self.model = head.model
+        self.version = head.version
+        self.header_id = head.header_id
 
 
 class LaneService:
@@ -49,6 +64,7 @@ class LaneService:
         self._steps = steps
         self._payloads = payloads
         self._clock = Clock()
+        self._heads = UsualHeads(self._clock)
 
     def settle(self, head: Head) -> None:
         """Note where a plain head leads, if that is an inference of a valid name: all else is aiohttp's."""
@@ -67,7 +83,6 @@ class LaneService:
     async def serve(self, call: LaneCall, route: Route) -> None:
         """Answer a request, whatever comes of it. Raises CancelledError alone."""
         status = _ANSWERED
-        call.header_id = call.head.header_id
         try:
             with self._boundary.permitted(route, call):
                 await traced(self._steps.tracing, call, self._answer)
@@ -84,17 +99,22 @@ class LaneService:
         finally:
             if call.payload is not None:
                 call.payload.release()
-        self._boundary.log(call, status)
+        if status != _ANSWERED or answers_are_logged():
+            self._boundary.log(call, status)
 
     async def _answer(self, call: LaneCall, progress: Progress) -> None:
         answer = await self._steps.answer(call, progress, call.head.infer, self._receive)
         parts: Sequence[bytes | memoryview] = answer.parts
         length = sum(map(len, parts))
         closes = self.closes(call)
-        more = progress.timing()
-        if call.header_id:
-            more.append((REQUEST_ID, call.header_id))
-        parts = (answer_head(answer, length, self._clock.date(), more, closes=closes), *parts)
+        if closes or progress.wants_timing or call.header_id:
+            more = progress.timing()
+            if call.header_id:
+                more.append((REQUEST_ID, call.header_id))
+            head = answer_head(answer, length, self._clock.date(), more, closes=closes)
+        else:
+            head = self._heads.usual(answer, length)
+        parts = (head, *parts)
         if length <= _JOINED_BYTES:
             parts = (b"".join(parts),)
         call.begun = True
