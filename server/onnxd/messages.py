@@ -106,6 +106,10 @@ class Timeline:
     """Split, and handed back."""
     encode_start_ns: int = 0
     encode_end_ns: int = 0
+    ended_ns: int = 0
+    """All is over but the log."""
+    slow: bool = False
+    """It took out of the ordinary long, for its model."""
     batch_rows: int = 0
     batch_requests: int = 0
     cut: str = ""

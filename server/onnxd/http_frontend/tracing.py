@@ -52,9 +52,14 @@ async def traced(tracing: Tracing, call: _C, answer: Callable[[_C, Progress], Aw
     try:
         response = await answer(call, progress)
     except BaseException as error:
-        _finish(tracing, call, progress, _status_after(error), error)
+        if not tracing.passed(progress.trace, progress.timeline, call.model, error):
+            _keep(tracing, call, progress, _status_after(error), error)
         raise
-    _finish(tracing, call, progress, _ANSWERED, None)
+    if tracing.passed(progress.trace, progress.timeline, call.model):
+        if progress.version is not None:
+            call.version = progress.version
+    else:
+        _keep(tracing, call, progress, _ANSWERED, None)
     return response
 
 
@@ -64,10 +69,10 @@ def _status_after(error: BaseException) -> int:
     return CLIENT_GONE if isinstance(error, asyncio.CancelledError | ConnectionError) else 500
 
 
-def _finish(
+def _keep(
     tracing: Tracing, call: Exchange, progress: Progress, status: int, error: BaseException | None
 ) -> None:
-    call.trace_id = tracing.finish(
+    call.trace_id = tracing.keep(
         progress.trace,
         progress.timeline,
         call.route.label if call.route else call.method,

@@ -86,14 +86,13 @@ class ResponseHeads:
         if request.outputs or not request.binary_by_default or response.id or response.in_shared_memory:
             return encode_infer_response(request, response)
         parts: list[bytes | memoryview] = [b""]
-        key: list[Hashable] = [response.model_name, response.model_version]
+        known: tuple[Hashable, ...] = (response.model_name, response.model_version)
         for name, array in response.outputs.items():
             content = encode_tensor(array)
             if content:
                 parts.append(content)
             # The size says all of BYTES that the shape does not.
-            key += (name, array.dtype, array.shape, len(content))
-        known = tuple(key)
+            known += (name, array.dtype, array.shape, len(content))
         head = self._heads.get(known)
         if head is None:
             encoded = encode_infer_response(request, response)

@@ -39,11 +39,10 @@ class Expiry:
 
     def watch(self, item: Item) -> None:
         """Until `deadlines` forgets it."""
-        when_s = item.times_out_s
-        deadline_s = item.request.deadline_s
+        when_s, deadline_s = item.times_out_s, item.request.deadline_s
         if deadline_s is not None and deadline_s < when_s:
-            when_s = deadline_s
-        if when_s < _NEVER:
+            self.deadlines.watch(item, deadline_s)
+        elif when_s < _NEVER:
             self.deadlines.watch(item, when_s)
 
     def give_up(self, item: Item, now_s: float) -> None:

@@ -140,12 +140,48 @@ class Tracing:
         `inference.GRPCInferenceService/ModelInfer` with gRPC's name. `version`: that answered, or was asked
         for. What this returns is the trace's identifier, for the log; empty = it is sent nowhere.
         """
-        now_ns = time.monotonic_ns()
+        if self.passed(trace, timeline, model, error):
+            return ""
+        return self.keep(
+            trace,
+            timeline,
+            operation,
+            status,
+            model=model,
+            version=version,
+            request_id=request_id,
+            principal=principal,
+            error=error,
+        )
+
+    def passed(
+        self, trace: RequestTrace | None, timeline: Timeline, model: str, error: BaseException | None = None
+    ) -> bool:
+        """A request is over; whether nothing is kept of it, as of nearly all. False: then call `keep`, with
+        the same. For who would have to collect what `finish` wants to know."""
+        timeline.ended_ns = now_ns = time.monotonic_ns()
+        recent = self._known.get(model) or self.recent.of(model)
+        timeline.slow = recent is not None and recent.slowness.is_slow(now_ns - timeline.received_ns)
+        return not timeline.slow and error is None and (trace is None or not trace.sampled)
+
+    def keep(
+        self,
+        trace: RequestTrace | None,
+        timeline: Timeline,
+        operation: str,
+        status: int | str,
+        *,
+        model: str = "",
+        version: int | None = None,
+        request_id: str = "",
+        principal: str = "",
+        error: BaseException | None = None,
+    ) -> str:
+        """The rest of `finish`, for a request that `passed` has not let pass."""
+        now_ns = timeline.ended_ns
         total_ns = now_ns - timeline.received_ns
         recent = self._known.get(model) or self.recent.of(model)
-        remarkable = error is not None or (recent is not None and recent.slowness.is_slow(total_ns))
-        if not remarkable and (trace is None or not trace.sampled):
-            return ""
+        remarkable = error is not None or timeline.slow
         trace_id = ""
         if trace is not None and (trace.sampled or self._admits_late(now_ns)):
             attributes = server_attributes(operation, status, model, version, request_id, principal)
