@@ -56,6 +56,23 @@ def test_rows_are_inferences_and_runs_are_executions() -> None:
     assert snapshot.execution_count == 1
 
 
+@given(
+    requests=st.lists(st.tuples(st.integers(0, 10**9), st.integers(0, 10**6)), min_size=1, max_size=8),
+    run=st.tuples(*[st.integers(0, 10**8)] * 3),
+)
+def test_the_requests_of_a_run_count_as_each_by_itself(
+    requests: list[tuple[int, int]], run: tuple[int, int, int]
+) -> None:
+    taken = 2 * 10**9
+    timelines = [timeline(queued, taken - queued, *run) for queued, _ in requests]
+    one_by_one, together = ModelStatistics(), ModelStatistics()
+    for each, (_, byte_size) in zip(timelines, requests, strict=True):
+        one_by_one.record_success(each, rows=2, byte_size=byte_size)
+    queued_ns, sizes = zip(*requests, strict=True)
+    together.record_run(timelines[0], queued_ns, 2 * len(requests), sizes)
+    assert together.snapshot() == one_by_one.snapshot()
+
+
 def test_each_request_of_a_batch_gets_the_whole_batchs_compute_time() -> None:
     statistics = ModelStatistics()
     statistics.record_success(timeline(0, 5, 10, 100, 20), rows=1)
