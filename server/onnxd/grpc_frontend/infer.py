@@ -143,7 +143,9 @@ class InferCalls:
         asked_for = None if progress.request is None else progress.request.model_version
         call.timeline = progress.timeline
         call.version = asked_for if progress.version is None else progress.version
-        call.trace_id = self.tracing.finish(
+        if self.tracing.passed(progress.trace, progress.timeline, call.model, error):
+            return
+        call.trace_id = self.tracing.keep(
             progress.trace,
             progress.timeline,
             call.operation,
