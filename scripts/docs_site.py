@@ -22,7 +22,7 @@ SITE: Final = "site"
 FILES: Final = "files"
 """Where in the site the copied files lie."""
 
-_LEAVING: Final = re.compile(r'href="?((?:\.\./)+[^"\s>#]+)"?')
+_LEAVING: Final = re.compile(r'(href="?)((?:\.\./)+[^"\s>#]+)')
 _IN_STYLES: Final = re.compile(r"(?:url\(\s*[\"']?|@import\s+[\"'])((?:https?:)?//[^\"')]+)")
 _NOT_LOADED: Final = {"canonical", "prev", "next", "alternate"}
 
@@ -54,6 +54,7 @@ class Page(HTMLParser):
 
 def build(root: Path) -> list[str]:
     """Make `site/` in a directory with `docs/` and `zensical.toml`. What is wrong with it; [] = nothing."""
+    root = root.resolve()
     site = root / SITE
     shutil.rmtree(site, ignore_errors=True)
     command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
@@ -72,13 +73,13 @@ def _bring_files(page: Path, root: Path) -> None:
     site = root / SITE
 
     def brought(match: re.Match[str]) -> str:
-        target = (page.parent / match[1]).resolve()
+        target = (page.parent / match[2]).resolve()
         if target.is_relative_to(site) or not target.is_relative_to(root) or not target.is_file():
             return match[0]
         copy = site / FILES / target.relative_to(root)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(target, copy)
-        return f'href="{os.path.relpath(copy, page.parent)}"'
+        return match[1] + os.path.relpath(copy, page.parent)
 
     text = page.read_text("utf-8")
     changed = _LEAVING.sub(brought, text)

@@ -66,6 +66,7 @@ def test_pages_outside_of_the_site_link_to_files_that_exist(page: str) -> None:
 
 def test_files_of_the_repository_that_pages_link_to_are_part_of_the_site(built: Path) -> None:
     assert (built / "files/config/server.yaml").read_bytes() == (ROOT / "config/server.yaml").read_bytes()
+    assert 'href="files/config/server.yaml"' in (built / "settings.html").read_text("utf-8")
 
 
 @pytest.mark.slow
