@@ -5,7 +5,7 @@ INSTALLED := .venv/.installed
 SOURCES := server clients protos sim_core tests scripts benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve check test fmt lint types imports generated docker-lint bench protos schema settings \
+.PHONY: help install serve check test fmt lint types imports generated docker-lint docs bench protos schema settings \
         manifests models sim-models lock clean
 
 help:  ## list the verbs
@@ -24,7 +24,7 @@ $(INSTALLED): requirements/dev.txt requirements/interop.txt pyproject.toml clien
 serve: install  ## serve model_repository/ on 127.0.0.1: HTTP 8000, gRPC 8001, metrics 8002
 	$(BIN)/onnxd serve
 
-check: lint types imports generated docker-lint  ## everything that needs no server: format, lint, types, contracts
+check: lint types imports generated docker-lint docs  ## everything that needs no server: format, lint, types, contracts
 
 test: install  ## run the tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
@@ -50,6 +50,9 @@ generated: install  ## the committed outputs of the generators are up to date
 
 docker-lint: install
 	$(BIN)/hadolint Dockerfile
+
+docs: install  ## build the documentation site into site/; a link that leads nowhere fails it
+	$(BIN)/python -m scripts.docs_site
 
 protos: install  ## compile the .proto files into protos/onnxd_protos
 	$(BIN)/python protos/compile.py
@@ -84,4 +87,4 @@ lock:  ## write the lock files again (needs uv; installing does not)
 	$(LOCK) --no-deps --group interop -o requirements/interop.txt
 
 clean:  ## remove what make made
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv site .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,4 +1,5 @@
-"""Every example of the two READMEs, run as it is written against the server that `make serve` starts."""
+"""Every example of the READMEs, the tutorial and the page of errors, run as it is written, one after the
+other, against the server that `make serve` starts."""
 
 import os
 import shutil
@@ -13,7 +14,12 @@ from tests.support.examples import Example, examples
 from tests.support.graphs import identity
 from tests.support.server import ROOT, SHIPPED, ServerProcess, server_process
 
-PAGES = {"README": ROOT / "README.md", "client README": ROOT / "clients" / "README.md"}
+PAGES = {
+    "README": ROOT / "README.md",
+    "client README": ROOT / "clients" / "README.md",
+    "tutorial": ROOT / "docs" / "tutorial.md",
+    "errors": ROOT / "docs" / "faq.md",
+}
 CASES = [
     pytest.param(example, id=f"{page}-{number}")
     for page, path in PAGES.items()
