@@ -171,8 +171,8 @@ GOOD = b"POST %b HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%b" % (PATH, l
 
 @settings(
     max_examples=60,
-    # The same ones in every run; to look for more, raise the number and take this away. Known to differ: after a
-    # request whose framing aiohttp distrusts it closes where the lane goes on (a 405 with a header sent twice).
+    # The same ones in every run; to look for more, raise the number and take this away. Known to differ:
+    # after a 405 to a request whose framing aiohttp distrusts it closes, where the lane goes on.
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
