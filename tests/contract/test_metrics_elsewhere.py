@@ -95,7 +95,8 @@ async def test_a_collector_receives_the_same_metrics_over_otlp(tmp_path: Path) -
     scraped = Scrape.of(text)
     assert collector.resource["service.name"] == "digits-server"
     assert set(found) == {each.name for each in INSTRUMENTS} - {
-        "onnxd_worker_restarts_total"  # of isolated models only
+        "onnxd_worker_restarts_total",  # of isolated models only
+        "onnxd_identity_info",  # of servers that are told who they are
     }
     (point,) = found["nv_inference_request_success"].sum.data_points
     assert (point.as_int, found["nv_inference_request_success"].sum.is_monotonic) == (2, True)

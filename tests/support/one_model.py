@@ -52,6 +52,9 @@ async def replaced(server: RunningServer) -> None:
     """One has become two under the same version, so that the repository no longer holds one."""
     publish(server.repository, "one", 1, row_constant(2))
     await until_answer(server, 2)
+    store = server.server.lifecycle._loader.store
+    # What serves is remembered only after it serves.
+    await until(lambda: (kept := store.history("one")) is not None and kept.previous is not None)
 
 
 async def until_served(server: RunningServer, expected: int) -> None:
