@@ -11,9 +11,10 @@ from onnxd.errors import LoadFailed
 from onnxd.repository.config_check import Surroundings, config_faults, readable_config
 from onnxd.repository.config_file import LoadedConfig
 from onnxd.repository.document import Fault, FaultyConfig, path_text, render
+from onnxd.repository.examined import Examined
 from onnxd.repository.fault_codes import Code
 from onnxd.repository.layout import CONFIG_FILE, TRITON_CONFIG_FILE, ModelFiles
-from onnxd.repository.loader import Examined, Loader, graph_file
+from onnxd.repository.loader import Loader, graph_file
 from onnxd.repository.mending import mended_alone
 from onnxd.repository.model_settings import ModelSettings
 from onnxd.repository.store import SnapshotStore

@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -25,25 +25,24 @@ from onnxd.protocol.load_parameters import LoadOverride
 from onnxd.repository.batching import BatchingConfig
 from onnxd.repository.config_choice import read_config
 from onnxd.repository.config_file import LoadedConfig, Problem
+from onnxd.repository.examined import Begun, Examined
 from onnxd.repository.fault_codes import Code
 from onnxd.repository.first_times import first_times, seeded
 from onnxd.repository.golden import golden_examination
-from onnxd.repository.instances import Isolation, choose, open_instance, risks_in
+from onnxd.repository.instances import choose, open_instance, risks_in
 from onnxd.repository.layout import ModelFiles
 from onnxd.repository.memory_ledger import MemoryLedger
 from onnxd.repository.model_settings import ModelSettings, miscounted, read_labels
 from onnxd.repository.override import Override, read_override
 from onnxd.repository.padding_check import PADDING, padding_question, padding_warning
 from onnxd.repository.row_proof import Draft, KnownVerdicts, RowProof, draft
-from onnxd.repository.served import LoadReport, ServedVersion
+from onnxd.repository.served import ServedVersion
 from onnxd.repository.store import NoRoom, SnapshotStore, StoredFiles
 from onnxd.repository.verdicts import NoVerdicts, verdict_digest
-from onnxd.repository.warmup import WarmupPlan
 from onnxd.runtime.deaths import Deaths
 from onnxd.runtime.devices import cuda_devices
 from onnxd.runtime.examination_names import RISKS, Question
 from onnxd.runtime.process_room import ProcessRoom
-from onnxd.runtime.row_verdict import Verdict
 from onnxd.runtime.thread_shares import ThreadBudget
 from onnxd.runtime.trial import TrialRoom
 from onnxd.runtime.trial_messages import TrialReport, TrialRequest
@@ -56,7 +55,6 @@ from onnxd.scheduler.overload import OverloadConfig
 from onnxd.scheduler.single_flight import Spawn
 from onnxd.scheduler.submit import CountedInFront
 from onnxd.telemetry.statistics import ModelStatistics
-from onnxd.tensors import ModelSpec
 
 _log = structlog.get_logger(__name__)
 
@@ -64,24 +62,6 @@ _log = structlog.get_logger(__name__)
 _FILE: Final = "model.onnx"
 _MOST_EXAMINED: Final = 256
 """Versions whose examination is remembered."""
-
-
-@dataclass(frozen=True, slots=True)
-class Examined:
-    """A version that a child process has built and run."""
-
-    spec: ModelSpec
-    report: TrialReport
-    request: TrialRequest
-    """What was tried, without the examinations."""
-    warmup: WarmupPlan
-    """What it was run with; nothing when that could only be guessed."""
-    warnings: tuple[str, ...] = ()
-    """What the config says that this graph makes nothing of."""
-    rows: Verdict | None = None
-    """Whether its rows are independent; None: nobody asked."""
-    isolation: Isolation = field(default_factory=Isolation)
-    """Where it runs."""
 
 
 class Loader:
@@ -209,6 +189,39 @@ class Loader:
         request = replace(request, warmup=tried.plan.runs)
         return Examined(tried.spec, tried.report, request, tried.plan, warnings, tried.rows, isolation)
 
+    async def begin(
+        self,
+        resources: AsyncExitStack,
+        settings: ModelSettings,
+        stored: StoredFiles,
+        number: int,
+        identity: str,
+        *,
+        again: bool,
+        processes: int = 1,
+    ) -> Begun:
+        """What every load begins with: memory and threads, held by `resources`, and the examination, which is
+        spared where it is `again` and known. `processes`: how many will have its sessions. Raises
+        LoadFailed."""
+        start_s = time.monotonic()
+        config = settings.config
+        memory = await resources.enter_async_context(
+            self.memory.hold(
+                settings.name,
+                number,
+                identity,
+                files_bytes=stored.size_bytes,
+                sessions=config.instances * processes,
+            )
+        )
+        threads = resources.enter_context(self.threads.claim(settings.name, config.thread_claim()))
+        examined = self._examined.get((settings.name, number, identity)) if again else None
+        if examined is None:
+            examined = await self.examine(settings, stored, number, threads)
+        tried = examined.report
+        self.memory.measured(memory, identity, tried.peak_bytes, tried.resident_bytes)
+        return Begun(start_s, memory, threads, examined, stored.digest)
+
     async def load(
         self,
         settings: ModelSettings,
@@ -225,26 +238,11 @@ class Loader:
 
         Raises LoadFailed; what a crash of ONNX Runtime took along is a child process.
         """
-        start_s = time.monotonic()
         async with AsyncExitStack() as resources:
             resources.push_async_callback(self.release, stored)
-            config = settings.config
-            memory = await resources.enter_async_context(
-                self.memory.hold(
-                    settings.name,
-                    number,
-                    identity,
-                    files_bytes=stored.size_bytes,
-                    sessions=config.instances,
-                )
-            )
-            threads = resources.enter_context(self.threads.claim(settings.name, config.thread_claim()))
-            known = (settings.name, number, identity)
-            examined = self._examined.get(known) if again else None
-            if examined is None:
-                examined = await self.examine(settings, stored, number, threads)
+            begun = await self.begin(resources, settings, stored, number, identity, again=again)
+            config, memory, threads, examined = settings.config, begun.memory, begun.threads, begun.examined
             tried, spec = examined.report, examined.spec
-            self.memory.measured(memory, identity, tried.peak_bytes, tried.resident_bytes)
             times = tried.run_times_s
             isolation, deaths = examined.isolation.reason, Deaths()
             path = self._graph_file(settings, stored).absolute()
@@ -304,18 +302,8 @@ class Loader:
             resources.callback(
                 lambda: self.memory.closing(memory, sum(each.apart_bytes for each in instances))
             )
-            report = LoadReport(
-                providers=tried.providers,
-                load_s=time.monotonic() - start_s,
-                peak_bytes=memory.use.peak_bytes or 0,
-                resident_bytes=memory.use.resident_bytes or 0,
-                threads=threads,
-                warnings=examined.warnings,
-                rows=examined.rows,
-                isolation=isolation,
-                content=stored.digest,
-            )
-            self._remember(known, examined)
+            report = begun.report()
+            self.know(settings.name, number, identity, examined)
             return ServedVersion(
                 spec=spec,
                 config=config,
@@ -358,10 +346,8 @@ class Loader:
             raise
 
     def know(self, model: str, number: int, identity: str, examined: Examined) -> None:
-        """A version was examined elsewhere: a `load` of it `again` has no more to find out."""
-        self._remember((model, number, identity), examined)
-
-    def _remember(self, known: tuple[str, int, str], examined: Examined) -> None:
+        """A version was examined, here or elsewhere: a `load` of it `again` has no more to find out."""
+        known = (model, number, identity)
         self._examined[known] = examined
         self._examined.move_to_end(known)
         while len(self._examined) > _MOST_EXAMINED:

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from onnxd.repository.catalog import ModelState, VersionState
+from onnxd.repository.examined import Examined
 from onnxd.repository.instances import Isolation
-from onnxd.repository.loader import Examined, graph_file
+from onnxd.repository.loader import graph_file
 from onnxd.repository.model_settings import ModelSettings
 from onnxd.repository.row_proof import draft
 from onnxd.repository.store import StoredFiles

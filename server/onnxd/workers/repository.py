@@ -6,7 +6,6 @@ swaps its catalog, theirs follow.
 
 import asyncio
 import itertools
-import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -19,7 +18,7 @@ from onnxd.repository.config_file import LoadedConfig
 from onnxd.repository.loader import Loader
 from onnxd.repository.model_settings import ModelSettings
 from onnxd.repository.override import Override
-from onnxd.repository.served import LoadReport, ServedVersion
+from onnxd.repository.served import ServedVersion
 from onnxd.repository.store import SnapshotStore, StoredFiles
 from onnxd.scheduler.batch import Alone
 from onnxd.scheduler.batcher import Batcher
@@ -139,28 +138,14 @@ class FleetLoader(Loader):
         *,
         again: bool = False,
     ) -> ServedVersion:
-        start_s = time.monotonic()
         async with AsyncExitStack() as resources:
             resources.push_async_callback(self.release, stored)
             beside = await self.hold_version(settings.stored.digest)
             resources.push_async_callback(self.release, beside)
-            config = settings.config
-            memory = await resources.enter_async_context(
-                self.memory.hold(
-                    settings.name,
-                    number,
-                    identity,
-                    files_bytes=stored.size_bytes,
-                    sessions=config.instances * self._crew.count,
-                )
+            begun = await self.begin(
+                resources, settings, stored, number, identity, again=again, processes=self._crew.count
             )
-            threads = resources.enter_context(self.threads.claim(settings.name, config.thread_claim()))
-            known = (settings.name, number, identity)
-            examined = self._examined.get(known) if again else None
-            if examined is None:
-                examined = await self.examine(settings, stored, number, threads)
-            tried = examined.report
-            self.memory.measured(memory, identity, tried.peak_bytes, tried.resident_bytes)
+            examined = begun.examined
             order = Prepare(
                 load=next(self._loads),
                 model=settings.name,
@@ -170,22 +155,13 @@ class FleetLoader(Loader):
                 settings_identity=settings.digest,
                 files=stored.digest,
                 config=self._brought.get(settings.digest),
-                threads=threads,
+                threads=begun.threads,
                 examined=examined_to_json(examined),
             )
             resources.push_async_callback(self._crew.discard, order.load)
             await self._crew.prepare(order)
-            self.memory.loaded(memory)
-            report = LoadReport(
-                providers=tried.providers,
-                load_s=time.monotonic() - start_s,
-                peak_bytes=memory.use.peak_bytes or 0,
-                resident_bytes=memory.use.resident_bytes or 0,
-                threads=threads,
-                warnings=examined.warnings,
-                rows=examined.rows,
-                isolation=examined.isolation.reason,
-            )
+            self.memory.loaded(begun.memory)
+            report = begun.report()
             self.know(settings.name, number, identity, examined)
             return FleetVersion(
                 order.load,
@@ -193,7 +169,7 @@ class FleetLoader(Loader):
                 self.store,
                 resources.pop_all(),
                 spec=examined.spec,
-                config=config,
+                config=settings.config,
                 identity=identity,
                 report=report,
                 stated=settings.loaded.stated,
