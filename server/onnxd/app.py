@@ -30,7 +30,7 @@ from onnxd.recorded_inference import RecordedInference
 from onnxd.repository.catalog import Catalog
 from onnxd.repository.control_plane import ControlPlane
 from onnxd.repository.lifecycle import Lifecycle
-from onnxd.repository.loader import Loader
+from onnxd.repository.loader import Loader, LoaderOptions
 from onnxd.repository.memory_ledger import MemoryLedger
 from onnxd.repository.placement_report import PlacementReports
 from onnxd.repository.store import SnapshotStore, default_state_dir
@@ -146,18 +146,25 @@ async def open_server(
         processes,
         threads=threads,
         memory=memory,
-        batching=settings.batching,
-        fairness=settings.fairness,
-        overload=settings.overload,
         verdicts=VerdictFiles(state_dir),
-        replica=settings.identity.pod,
-        single_model=settings.single_model_name or "",
+        options=loader_options(settings),
     )
     lifecycle = await resources.enter_async_context(lifecycle_of(settings, catalog, loader))
     control = Control(catalog, lifecycle, trials, threads, memory, lifecycle.loads.copy, spans)
     fronts = await open_fronts(settings, resources, control, tracing, log)
     return Server(
         fronts.http, fronts.grpc, fronts.inference, fronts.metrics, fronts.seen, lifecycle, threads, memory
+    )
+
+
+def loader_options(settings: ServerSettings) -> LoaderOptions:
+    """Of every loader, the workers' too."""
+    return LoaderOptions(
+        batching=settings.batching,
+        fairness=settings.fairness,
+        overload=settings.overload,
+        replica=settings.identity.pod,
+        single_model=settings.single_model_name or "",
     )
 
 

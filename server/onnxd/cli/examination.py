@@ -11,7 +11,7 @@ from onnxd.cli.model_examination import Bench, ModelExamination
 from onnxd.repository.batching import BatchingConfig
 from onnxd.repository.fault_codes import Code
 from onnxd.repository.layout import scan
-from onnxd.repository.loader import Loader
+from onnxd.repository.loader import Loader, LoaderOptions
 from onnxd.repository.store import SnapshotStore
 from onnxd.runtime.process_room import ProcessRoom
 from onnxd.runtime.thread_shares import ThreadBudget
@@ -47,8 +47,7 @@ async def _examine(
                 trials,
                 shut,
                 threads=ThreadBudget(threads),
-                batching=batching,
-                single_model=single_model,
+                options=LoaderOptions(batching or BatchingConfig(), single_model=single_model),
             )
             bench = Bench(store, trials, loader, threads)
             for files in snapshot.models.values():

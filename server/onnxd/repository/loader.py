@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -64,6 +64,19 @@ _MOST_EXAMINED: Final = 256
 """Versions whose examination is remembered."""
 
 
+@dataclass(frozen=True, slots=True)
+class LoaderOptions:
+    """What an operator can set about loads and what comes of them: the same for every loader of a server."""
+
+    batching: BatchingConfig = field(default_factory=BatchingConfig)
+    fairness: FairnessConfig = field(default_factory=FairnessConfig)
+    overload: OverloadConfig = field(default_factory=OverloadConfig)
+    replica: str = ""
+    """What this server is called among several."""
+    single_model: str = ""
+    """The model that was given its name, whatever its config calls it."""
+
+
 class Loader:
     """Loads versions. The store and the rooms are the caller's, open for as long as this is used."""
 
@@ -75,28 +88,24 @@ class Loader:
         *,
         threads: ThreadBudget,
         memory: MemoryLedger | None = None,
-        batching: BatchingConfig | None = None,
-        fairness: FairnessConfig | None = None,
-        overload: OverloadConfig | None = None,
         verdicts: KnownVerdicts | None = None,
-        replica: str = "",
-        single_model: str = "",
+        options: LoaderOptions | None = None,
     ) -> None:
         """`threads` says how large a session's pool is where its config leaves it open; `memory`, whether
         there is room for it (None: there is); `verdicts`, what is known of the independence of rows (None:
-        nothing); `replica`, what this server is called among several; `single_model`, the
-        model that was given its name, whatever its config calls it."""
+        nothing)."""
+        options = options or LoaderOptions()
         self.threads: Final = threads
         self.memory: Final = memory or MemoryLedger()
         self._store = store
         self._trials = trials
-        self._batching = batching or BatchingConfig()
-        self._weights = Weights((fairness or FairnessConfig()).weights)
-        self._overload = overload or OverloadConfig()
+        self._batching = options.batching
+        self._weights = Weights(options.fairness.weights)
+        self._overload = options.overload
         self._verdicts = verdicts or NoVerdicts()
         self._processes = processes
-        self._replica = replica
-        self._single_model = single_model
+        self._replica = options.replica
+        self._single_model = options.single_model
         self._examined: OrderedDict[tuple[str, int, str], Examined] = OrderedDict()
         """Of what was loaded while this server runs, the latest last."""
 

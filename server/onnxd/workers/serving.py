@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import structlog
 
-from onnxd.app import lifecycle_of
+from onnxd.app import lifecycle_of, loader_options
 from onnxd.http_frontend.metrics import DEFAULT_PORT
 from onnxd.repository.lifecycle import Lifecycle
 from onnxd.repository.memory_ledger import MemoryLedger
@@ -76,9 +76,8 @@ async def open_supervised(
         processes,
         threads=threads,
         memory=memory,
-        batching=settings.batching,
         verdicts=VerdictFiles(state_dir),
-        single_model=settings.single_model_name or "",
+        options=loader_options(settings),
     )
     lifecycle = await resources.enter_async_context(lifecycle_of(settings, catalog, loader))
     workers = await resources.enter_async_context(Workers(settings, crew, ports, lifecycle, nursery))

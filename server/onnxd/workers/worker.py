@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from onnxd.app import Control, Fronts, Seat, drain, open_fronts, open_telemetry
+from onnxd.app import Control, Fronts, Seat, drain, loader_options, open_fronts, open_telemetry
 from onnxd.fleet import Fleet
 from onnxd.repository.catalog import Catalog
 from onnxd.repository.memory_ledger import MemoryLedger
@@ -111,10 +111,7 @@ async def _open(
         processes,
         threads=threads,
         memory=memory,
-        fairness=settings.fairness,
-        overload=settings.overload,
-        replica=settings.identity.pod,
-        single_model=settings.single_model_name or "",
+        options=loader_options(settings),
     )
     duties.mirror = await resources.enter_async_context(Mirror(catalog, loader, threads))
     doors = duties.doors = Doors(number, begin.descriptors)
