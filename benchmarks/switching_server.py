@@ -39,7 +39,7 @@ class Switch:
         self.requests = 0
         self.tracings: list[Any] = []
         self._sends: dict[int, Any] = {}
-        self._recorded = (ModelStatistics.record_run, ModelStatistics.record_batch, Tracing.finish)
+        self._recorded = (ModelStatistics.record_run, ModelStatistics.record_batch, Tracing.passed)
 
     def install(self) -> None:
         """Count requests, and get hold of what is made."""
@@ -62,10 +62,10 @@ class Switch:
         quiet = mode == "untold"
         for module in (onnxd.http_frontend.middleware, onnxd.grpc_frontend.boundary):
             _patch(module, "log_access", _nothing if quiet else log_access)
-        success, batch, finish = (_nothing,) * 3 if quiet else self._recorded
+        success, batch, passed = (_nothing, _nothing, _let_pass) if quiet else self._recorded
         _patch(ModelStatistics, "record_run", success)
         _patch(ModelStatistics, "record_batch", batch)
-        _patch(Tracing, "finish", finish)
+        _patch(Tracing, "passed", passed)
         for tracing in self.tracings:
             tracing._send = self._sends[id(tracing)] if mode == "traced" else None
         if AccessWriter.open_one is not None:
@@ -88,6 +88,11 @@ class Switch:
 
 def _patch(owner: object, name: str, value: Any) -> None:
     setattr(owner, name, value)
+
+
+def _let_pass(*_: Any, **__: Any) -> bool:
+    """Nothing is kept of any request."""
+    return True
 
 
 def _nothing(*_: Any, **__: Any) -> str:

@@ -52,14 +52,9 @@ async def traced(tracing: Tracing, call: _C, answer: Callable[[_C, Progress], Aw
     try:
         response = await answer(call, progress)
     except BaseException as error:
-        if not tracing.passed(progress.trace, progress.timeline, call.model, error):
-            _keep(tracing, call, progress, _status_after(error), error)
+        _end(tracing, call, progress, _status_after(error), error)
         raise
-    if tracing.passed(progress.trace, progress.timeline, call.model):
-        if progress.version is not None:
-            call.version = progress.version
-    else:
-        _keep(tracing, call, progress, _ANSWERED, None)
+    _end(tracing, call, progress, _ANSWERED, None)
     return response
 
 
@@ -69,18 +64,21 @@ def _status_after(error: BaseException) -> int:
     return CLIENT_GONE if isinstance(error, asyncio.CancelledError | ConnectionError) else 500
 
 
-def _keep(
+def _end(
     tracing: Tracing, call: Exchange, progress: Progress, status: int, error: BaseException | None
 ) -> None:
+    if progress.version is not None:
+        call.version = progress.version
+    if tracing.passed(progress.trace, progress.timeline, call.model, error):
+        return
     call.trace_id = tracing.keep(
         progress.trace,
         progress.timeline,
         call.route.label if call.route else call.method,
         status,
         model=call.model,
-        version=call.version if progress.version is None else progress.version,
+        version=call.version,
         request_id=call.request_id or call.header_id,
         principal=call.caller.principal.name,
         error=error,
     )
-    call.version = call.version if progress.version is None else progress.version

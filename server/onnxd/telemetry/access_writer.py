@@ -6,7 +6,6 @@ moment, and go as one record, which the handler's formatter writes line by line 
 
 import logging
 import random
-import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Final, NamedTuple
 
 from onnxd.messages import Timeline
+from onnxd.telemetry.bulk_thread import BulkThread
 
 MOST_WAITING: Final = 16384
 """Lines; what comes on top is lost, and counted."""
@@ -113,10 +113,7 @@ class AccessWriter:
         self._logger = logger
         self._told = 0
         self._lines: deque[tuple[float, AccessLine]] = deque()
-        self._idle = True
-        self._wake = threading.Event()
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="onnxd-access-log", daemon=True)
+        self._thread = BulkThread(self._write, collect_s=_COLLECT_S, name="onnxd-access-log")
 
     def __enter__(self) -> "AccessWriter":
         self._thread.start()
@@ -127,9 +124,7 @@ class AccessWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         AccessWriter.open_one = self._before
-        self._closing.set()
-        self._wake.set()
-        self._thread.join()
+        self._thread.stop()
 
     def level_of_next(self) -> int:
         """The level of an answered request's line."""
@@ -145,18 +140,7 @@ class AccessWriter:
             self.dropped += 1
             return
         self._lines.append((time.time(), line))
-        if self._idle:
-            self._idle = False
-            self._wake.set()
-
-    def _run(self) -> None:
-        while not self._closing.is_set():
-            self._wake.wait()
-            self._wake.clear()
-            self._closing.wait(_COLLECT_S)  # for more of them
-            self._idle = True
-            self._write()
-        self._write()
+        self._thread.tell()
 
     def _write(self) -> None:
         for lines in self._taken():

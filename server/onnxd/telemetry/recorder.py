@@ -7,7 +7,6 @@ writes it, and what finds no room is dropped and counted.
 import contextlib
 import os
 import random
-import threading
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ import structlog
 from pydantic import AfterValidator, Field
 
 from onnxd.messages import InferRequest, InferResponse
+from onnxd.telemetry.bulk_thread import BulkThread
 from onnxd.telemetry.export_counts import RecordCounts
 from onnxd.telemetry.records import Record, encode
 from onnxd.telemetry.segment_ring import SegmentRing, TooLarge
@@ -83,20 +83,15 @@ class Recorder:
         self._taken_bytes = 0
         self._done_bytes = 0
         """Written by the loop's and by the writer's thread; the difference is what waits."""
-        self._idle = True
-        self._wake = threading.Event()
-        self._closing = threading.Event()
         self._complained = False
-        self._thread = threading.Thread(target=self._run, name="onnxd-recorder", daemon=True)
+        self._thread = BulkThread(self._write_all, collect_s=_COLLECT_S, name="onnxd-recorder", end=self._end)
 
     def __enter__(self) -> "Recorder":
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._closing.set()
-        self._wake.set()
-        self._thread.join(_CLOSE_S)
+        self._thread.stop(_CLOSE_S)
 
     def wants(self, model: str) -> bool:
         """Whether this request is one of the share."""
@@ -121,9 +116,7 @@ class Recorder:
             return
         self._taken_bytes += held
         waiting.append((record, held))
-        if self._idle:
-            self._idle = False
-            self._wake.set()
+        self._thread.tell()
 
     def _record(self, request: InferRequest, response: InferResponse | None, error: str) -> Record:
         timeline = request.timeline
@@ -146,14 +139,7 @@ class Recorder:
 
     # On the writer's thread.
 
-    def _run(self) -> None:
-        while not self._closing.is_set():
-            self._wake.wait()
-            self._wake.clear()
-            self._closing.wait(_COLLECT_S)  # for more of them
-            self._idle = True
-            self._write_all()
-        self._write_all()
+    def _end(self) -> None:
         self._counts.failed += len(self._waiting)
         self._ring.close()
 
@@ -171,8 +157,7 @@ class Recorder:
             # Some of this round may be on disk; how many, nobody knows.
             self._counts.failed += written + 1
             self._complain(error)
-            self._wake.set()
-            self._closing.wait(_RETRY_S)
+            self._thread.try_again(_RETRY_S)
             return
         self._complained = self._complained and not written
         self._counts.written += written

@@ -121,44 +121,11 @@ class Tracing:
             return None
         return _identified(caller, sampled=False) if identified else _PERHAPS_LATER
 
-    def finish(
-        self,
-        trace: RequestTrace | None,
-        timeline: Timeline,
-        operation: str,
-        status: int | str,
-        *,
-        model: str = "",
-        version: int | None = None,
-        request_id: str = "",
-        principal: str = "",
-        error: BaseException | None = None,
-    ) -> str:
-        """A request is over. Call it once for each inference request, whether it has a trace or not.
-
-        `operation` is `POST /v2/models/{model}/infer` with HTTP's number as `status`, or
-        `inference.GRPCInferenceService/ModelInfer` with gRPC's name. `version`: that answered, or was asked
-        for. What this returns is the trace's identifier, for the log; empty = it is sent nowhere.
-        """
-        if self.passed(trace, timeline, model, error):
-            return ""
-        return self.keep(
-            trace,
-            timeline,
-            operation,
-            status,
-            model=model,
-            version=version,
-            request_id=request_id,
-            principal=principal,
-            error=error,
-        )
-
     def passed(
         self, trace: RequestTrace | None, timeline: Timeline, model: str, error: BaseException | None = None
     ) -> bool:
-        """A request is over; whether nothing is kept of it, as of nearly all. False: then call `keep`, with
-        the same. For who would have to collect what `finish` wants to know."""
+        """A request is over; whether nothing is kept of it, as of nearly all. Call it once for each inference
+        request, whether it has a trace or not; False: then call `keep`, with the same."""
         timeline.ended_ns = now_ns = time.monotonic_ns()
         recent = self._known.get(model) or self.recent.of(model)
         timeline.slow = recent is not None and recent.slowness.is_slow(now_ns - timeline.received_ns)
@@ -177,7 +144,12 @@ class Tracing:
         principal: str = "",
         error: BaseException | None = None,
     ) -> str:
-        """The rest of `finish`, for a request that `passed` has not let pass."""
+        """Of a request that `passed` has not let pass.
+
+        `operation` is `POST /v2/models/{model}/infer` with HTTP's number as `status`, or
+        `inference.GRPCInferenceService/ModelInfer` with gRPC's name. `version`: that answered, or was asked
+        for. What this returns is the trace's identifier, for the log; empty = it is sent nowhere.
+        """
         now_ns = timeline.ended_ns
         total_ns = now_ns - timeline.received_ns
         recent = self._known.get(model) or self.recent.of(model)

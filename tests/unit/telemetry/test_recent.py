@@ -9,6 +9,7 @@ from onnxd.messages import Execution, Origin, Timeline
 from onnxd.protocol.recent_document import recent as document
 from onnxd.telemetry.recent import MOST_MODELS, Recent, RecentConfig, RecentOfModel
 from onnxd.telemetry.tracing import Tracing
+from tests.support import spans
 
 OPERATION = "POST /v2/models/{model}/infer"
 BATCH = Execution(
@@ -23,7 +24,9 @@ def finish(tracing: Tracing, took_ms: int, model: str = "m", error: Exception | 
         received_ns=begun, decode_start_ns=begun + 1_000, decode_end_ns=begun + 3_000,
         queue_start_ns=begun + 3_000, compute_start_ns=begun + 5_000, executions=(BATCH,),
     )  # fmt: skip
-    tracing.finish(None, timeline, OPERATION, 503 if error else 200, model=model, version=3, error=error)
+    spans.finish(
+        tracing, None, timeline, OPERATION, 503 if error else 200, model=model, version=3, error=error
+    )
 
 
 def kept(tracing: Tracing, model: str = "m") -> RecentOfModel:

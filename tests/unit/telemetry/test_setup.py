@@ -14,6 +14,7 @@ from onnxd.messages import Timeline
 from onnxd.telemetry.otlp import TracingUnavailable, signal_url
 from onnxd.telemetry.setup import TracingConfig, open_tracing
 from tests.support.otlp_receiver import HttpReceiver
+from tests.support.spans import finish
 
 
 async def test_tracing_is_off_without_an_endpoint() -> None:
@@ -63,7 +64,7 @@ async def test_a_redirect_is_not_followed(caplog: pytest.LogCaptureFixture) -> N
         HttpReceiver(redirect_to=f"{elsewhere.endpoint}/v1/traces") as collector,
     ):
         async with open_tracing(TracingConfig(collector.endpoint, "http/protobuf"), version="1") as tracing:
-            tracing.finish(tracing.start({}), Timeline(), "POST /infer", 200)
+            finish(tracing, tracing.start({}), Timeline(), "POST /infer", 200)
         assert collector.redirected == 1
         assert elsewhere.spans == []
     assert "redirect" in caplog.text
@@ -77,7 +78,7 @@ async def test_a_collector_that_never_answers_does_not_hold_the_exit(
         config = TracingConfig(f"http://127.0.0.1:{silent.getsockname()[1]}", protocol)
         # The exporter's own limit is longer than the test's.
         async with asyncio.timeout(8), open_tracing(config, version="1", shutdown_s=0.1) as tracing:
-            tracing.finish(tracing.start({}), Timeline(), "POST /infer", 200)
+            finish(tracing, tracing.start({}), Timeline(), "POST /infer", 200)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from onnxd.telemetry.attributes import server_attributes
 from onnxd.telemetry.setup import TracingConfig, open_tracing
 from onnxd.telemetry.tracing import RequestTrace, Tracing
 from tests.support.otlp_receiver import GrpcReceiver, HttpReceiver, ReceivedSpan, tree
+from tests.support.spans import finish
 
 CALLER_TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 CALLER_SPAN = "00f067aa0ba902b7"
@@ -64,8 +65,8 @@ def trace_one(
     request_id: str = "",
 ) -> RequestTrace | None:
     trace = tracing.start(carrier or {}, timeline.received_ns)
-    tracing.finish(
-        trace, timeline, "POST /v2/models/{model}/infer", 200, model="digits", version=2,
+    finish(
+        tracing, trace, timeline, "POST /v2/models/{model}/infer", 200, model="digits", version=2,
         request_id=request_id, principal="camera", error=error,
     )  # fmt: skip
     return trace
