@@ -1,10 +1,8 @@
 """A bare aiohttp application on uvloop that answers with the body it was sent."""
 
-import asyncio
-import signal
-
-import uvloop
 from aiohttp import web
+
+from benchmarks.baselines.listening import run, stay
 
 
 async def echo(request: web.Request) -> web.Response:
@@ -19,13 +17,9 @@ async def main() -> None:
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    print("http", runner.addresses[0][1], flush=True)
-    stopping = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
-    await stopping.wait()
+    await stay("http", runner.addresses[0][1])
     await runner.cleanup()
 
 
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())
+    run(main())

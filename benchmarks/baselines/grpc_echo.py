@@ -1,11 +1,10 @@
 """A bare grpc.aio server on uvloop that answers every call with the bytes it was sent, unparsed."""
 
-import asyncio
-import signal
 from typing import Any, cast
 
 import grpc.aio
-import uvloop
+
+from benchmarks.baselines.listening import run, stay_with
 
 
 async def echo(data: bytes, _: "grpc.aio.ServicerContext[bytes, bytes]") -> bytes:
@@ -31,18 +30,5 @@ class EveryMethod(grpc.GenericRpcHandler):
         return self._stream if "Stream" in details.method else self._unary
 
 
-async def main() -> None:
-    """Listen, say where, and end on SIGTERM."""
-    server = grpc.aio.server()
-    server.add_generic_rpc_handlers([EveryMethod()])
-    print("grpc", server.add_insecure_port("127.0.0.1:0"), flush=True)
-    await server.start()
-    stopping = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
-    await stopping.wait()
-    await server.stop(0)
-
-
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())
+    run(stay_with(EveryMethod()))

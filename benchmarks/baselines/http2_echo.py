@@ -6,11 +6,11 @@ no CONTINUATION; it trusts the peer's window to be large.
 """
 
 import asyncio
-import signal
 from typing import Any, Final
 
-import uvloop
 from hpack import Decoder
+
+from benchmarks.baselines.listening import run, stay
 
 _PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _WINDOW: Final = 2**30
@@ -114,15 +114,10 @@ class Echo(asyncio.Protocol):
 
 async def main() -> None:
     """Listen, say where, and end on SIGTERM."""
-    loop = asyncio.get_running_loop()
-    listener = await loop.create_server(Echo, "127.0.0.1", 0)
-    print("grpc", listener.sockets[0].getsockname()[1], flush=True)
-    stopping = asyncio.Event()
-    loop.add_signal_handler(signal.SIGTERM, stopping.set)
-    await stopping.wait()
+    listener = await asyncio.get_running_loop().create_server(Echo, "127.0.0.1", 0)
+    await stay("grpc", listener.sockets[0].getsockname()[1])
     listener.close()
 
 
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())
+    run(main())

@@ -6,10 +6,9 @@ no chunked bodies, no flow control.
 
 import asyncio
 import importlib.util
-import signal
 from typing import Any, Final
 
-import uvloop
+from benchmarks.baselines.listening import run, stay
 
 _HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n%b"
 _LENGTH: Final = b"\r\nContent-Length: "
@@ -64,15 +63,10 @@ class ParsedEcho(asyncio.Protocol):
 async def main() -> None:
     """Listen, say where, and end on SIGTERM."""
     kind = ParsedEcho if importlib.util.find_spec("httptools") else SearchedEcho
-    loop = asyncio.get_running_loop()
-    listener = await loop.create_server(kind, "127.0.0.1", 0)
-    print("http", listener.sockets[0].getsockname()[1], flush=True)
-    stopping = asyncio.Event()
-    loop.add_signal_handler(signal.SIGTERM, stopping.set)
-    await stopping.wait()
+    listener = await asyncio.get_running_loop().create_server(kind, "127.0.0.1", 0)
+    await stay("http", listener.sockets[0].getsockname()[1])
     listener.close()
 
 
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())
+    run(main())

@@ -1,11 +1,8 @@
 """An echo on the server's own HTTP/2 transport and uvloop, with all its limits: what gRPC is built on."""
 
-import asyncio
-import signal
 from typing import Final
 
-import uvloop
-
+from benchmarks.baselines.listening import run, stay
 from onnxd.http2.config import Http2Config
 from onnxd.http2.head_block import encode_block
 from onnxd.http2.listener import Listener
@@ -35,13 +32,9 @@ class Echo:
 
 async def main() -> None:
     """Listen, say where, and end on SIGTERM."""
-    stopping = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     async with Listener(Echo, Http2Config(), "127.0.0.1", 0) as listener:
-        print("grpc", listener.port, flush=True)
-        await stopping.wait()
+        await stay("grpc", listener.port)
 
 
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())
+    run(main())
