@@ -1,6 +1,7 @@
 """Batch formers to compare the server's with."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ class WindowAtPickUp:
         return _PickUp(runners, max_rows, clock, self.window_s)
 
 
-class Waiting:
+class Waiting(ABC):
     """What they have in common: a queue, instances, answers."""
 
     def __init__(self, runners: Sequence[Runner], max_rows: int, clock: Clock) -> None:
@@ -46,9 +47,9 @@ class Waiting:
         self.look(freed=False)
         return await future
 
+    @abstractmethod
     def look(self, *, freed: bool) -> None:
         """Something has arrived, or an instance is free."""
-        raise NotImplementedError
 
     def run(self, runner: Runner, items: list[Item]) -> None:
         runner.start(self._form.stack(items), items[0].outputs, partial(self._ended, runner, items))

@@ -5,7 +5,7 @@ import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -76,14 +76,7 @@ class Listener:
             self.port = self._sock.getsockname()[1]
             return
         try:
-            self._listener = await asyncio.get_running_loop().create_server(
-                self._lanes or self._connections,
-                self._host,
-                self.port,
-                backlog=self._config.backlog,
-                ssl=self._tls,
-                ssl_handshake_timeout=_HANDSHAKE_S if self._tls else None,
-            )
+            self._listener = await self._accept(host=self._host, port=self.port)
         except OSError as error:
             raise PortTaken(
                 f"cannot listen for HTTP on {self._host}:{self.port} ({error.strerror or error}); "
@@ -93,11 +86,14 @@ class Listener:
 
     async def listen_on(self, sock: socket.socket) -> asyncio.Server:
         """Accept on a socket that is bound, as on the listener's own, until the server is closed."""
+        return await self._accept(sock=sock)
+
+    async def _accept(self, **where: Any) -> asyncio.Server:
         if self._connections is None:
             raise RuntimeError("open the listener first")
         return await asyncio.get_running_loop().create_server(
             self._lanes or self._connections,
-            sock=sock,
+            **where,
             backlog=self._config.backlog,
             ssl=self._tls,
             ssl_handshake_timeout=_HANDSHAKE_S if self._tls else None,

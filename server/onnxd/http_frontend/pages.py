@@ -5,8 +5,9 @@ for, with the credential that the reader enters. Nothing is loaded from elsewher
 """
 
 import importlib.util
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
@@ -38,7 +39,7 @@ _ASSETS: Final = (("swagger-ui.css", "text/css"), ("swagger-ui-bundle.js", "text
 
 _CONSOLE: Final = Path(__file__).parent / "console"
 """Plain files, as they are sent: nothing builds them."""
-_CONSOLE_TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".html": "text/html"}
+_PART_TYPES: Final = {".css": "text/css", ".js": "text/javascript"}
 
 _PAGE: Final = b"""<!doctype html>
 <html lang="en">
@@ -80,15 +81,10 @@ class PageHandlers:
     def routes(self) -> tuple[Route, ...]:
         return (
             Route("GET", "/openapi.json", self.openapi, "metadata"),
-            Route("GET", "/", _file_handler(_CONSOLE / "index.html"), "pages"),
             *(
-                Route("GET", f"/console/{path.name}", _file_handler(path), "pages")
-                for path in sorted(_CONSOLE.iterdir())
-                if path.suffix in (".css", ".js")
+                Route("GET", path, _page_handler(read, content_type), "pages")
+                for path, read, content_type in _pages()
             ),
-            Route("GET", "/docs", self.docs, "pages"),
-            Route("GET", "/docs/start.js", self.start, "pages"),
-            *(Route("GET", f"/docs/{name}", _asset_handler(name, kind), "pages") for name, kind in _ASSETS),
         )
 
     async def openapi(self, call: Call) -> web.Response:
@@ -99,11 +95,17 @@ class PageHandlers:
             describe(self.described, models, version=self.server_version, authenticates=self.authenticates)
         )
 
-    async def docs(self, _: Call) -> web.Response:
-        return page(_PAGE, "text/html")
 
-    async def start(self, _: Call) -> web.Response:
-        return page(_START, "text/javascript")
+def _pages() -> Iterator[tuple[str, Callable[[], bytes], str]]:
+    """Path, content and its type of all that is the same for everybody."""
+    yield "/", partial(_file, _CONSOLE / "index.html"), "text/html"
+    for file in sorted(_CONSOLE.iterdir()):
+        if file.suffix in _PART_TYPES:
+            yield f"/console/{file.name}", partial(_file, file), _PART_TYPES[file.suffix]
+    yield "/docs", lambda: _PAGE, "text/html"
+    yield "/docs/start.js", lambda: _START, "text/javascript"
+    for name, content_type in _ASSETS:
+        yield f"/docs/{name}", partial(_asset, name), content_type
 
 
 def page(content: bytes, content_type: str) -> web.Response:
@@ -114,21 +116,16 @@ def page(content: bytes, content_type: str) -> web.Response:
     return web.Response(body=content, headers=headers)
 
 
-def _file_handler(path: Path) -> Handler:
-    """Of a page of the console, or a part of one; read once, when the server is built."""
-    content, content_type = path.read_bytes(), _CONSOLE_TYPES[path.suffix]
+def _page_handler(read: Callable[[], bytes], content_type: str) -> Handler:
+    """Of a page, or a part of one, that is read when it is asked for."""
 
-    async def file(_: Call) -> web.Response:
-        return page(content, content_type)
+    async def answer(_: Call) -> web.Response:
+        return page(read(), content_type)
 
-    return file
+    return answer
 
 
-def _asset_handler(name: str, content_type: str) -> Handler:
-    async def asset(_: Call) -> web.Response:
-        return page(_asset(name), content_type)
-
-    return asset
+_file: Final = cache(Path.read_bytes)
 
 
 @cache

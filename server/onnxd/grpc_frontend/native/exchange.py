@@ -5,6 +5,7 @@ Whichever comes first ends a call: its answer, its deadline, its caller leaving,
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,7 +35,7 @@ _OWN_WORDS_S: Final = 0.05
 was."""
 
 
-class Exchange:
+class Exchange(ABC):
     """The part of a StreamHandler, and of a Context, that does not depend on how many messages there are."""
 
     __slots__ = (
@@ -127,20 +128,20 @@ class Exchange:
     # For the kinds of it.
 
     async def read(self) -> Any:
-        """As Context."""
+        """As Context; of streams, whose kind has one."""
         raise NotImplementedError
 
     async def write(self, message: Any) -> None:
-        """As Context."""
+        """Likewise."""
         raise NotImplementedError
 
+    @abstractmethod
     def _cancel(self) -> None:
         """Cancel the handler, if it runs."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _release(self) -> None:
         """Let go of what is received."""
-        raise NotImplementedError
 
     def _settle(self, error: Exception) -> None:
         """End the call with an error, from within its own task or before it has one."""
