@@ -7,6 +7,7 @@ async with GrpcReceiver() as receiver:
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -104,13 +105,16 @@ class _Received:
             await self._arrived.wait_for(lambda: len(self.spans) >= count)
 
 
-class GrpcReceiver(_Received, TraceServiceServicer):
-    """An OTLP receiver over gRPC on a port of its own choice."""
+class _GrpcListener(ABC):
+    """A gRPC server of one service, on a port of its own choice."""
+
+    @abstractmethod
+    def _add_to(self, server: grpc.aio.Server) -> None:
+        """Register the service."""
 
     async def __aenter__(self) -> Self:
         self._server = grpc.aio.server()
-        # Generated without annotations.
-        add_TraceServiceServicer_to_server(self, self._server)  # type: ignore[no-untyped-call]
+        self._add_to(self._server)
         self._port = self._server.add_insecure_port("127.0.0.1:0")
         await self._server.start()
         return self
@@ -123,6 +127,14 @@ class GrpcReceiver(_Received, TraceServiceServicer):
     @property
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self._port}"
+
+
+class GrpcReceiver(_GrpcListener, _Received, TraceServiceServicer):
+    """An OTLP receiver over gRPC on a port of its own choice."""
+
+    def _add_to(self, server: grpc.aio.Server) -> None:
+        # Generated without annotations.
+        add_TraceServiceServicer_to_server(self, server)  # type: ignore[no-untyped-call]
 
     async def Export(
         self,
@@ -223,7 +235,7 @@ def _value(value: AnyValue) -> Value:
             raise AssertionError(f"an attribute of an unexpected kind: {other}")
 
 
-class MetricsReceiver(MetricsServiceServicer):
+class MetricsReceiver(_GrpcListener, MetricsServiceServicer):
     """An OTLP receiver of metrics over gRPC on a port of its own choice; what came last is what counts."""
 
     def __init__(self) -> None:
@@ -231,22 +243,9 @@ class MetricsReceiver(MetricsServiceServicer):
         self.resource: Mapping[str, Value] = {}
         self.arrived = asyncio.Event()
 
-    async def __aenter__(self) -> Self:
-        self._server = grpc.aio.server()
+    def _add_to(self, server: grpc.aio.Server) -> None:
         # Generated without annotations.
-        add_MetricsServiceServicer_to_server(self, self._server)  # type: ignore[no-untyped-call]
-        self._port = self._server.add_insecure_port("127.0.0.1:0")
-        await self._server.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self._server.stop(None)
-
-    @property
-    def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        add_MetricsServiceServicer_to_server(self, server)  # type: ignore[no-untyped-call]
 
     async def Export(
         self,

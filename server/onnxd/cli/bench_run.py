@@ -14,8 +14,8 @@ import uvloop
 from onnxd.cli.load_inputs import Inputs
 from onnxd.cli.load_loops import Ask, Bounds, Tally, Watch, closed_loop, open_loop, poisson
 from onnxd.cli.measured import Measured, measured, server_side
-from onnxd.cli.remote import key_header, told, usable
-from onnxd_client import AsyncClient, RetryPolicy, ServerError
+from onnxd.cli.remote import measuring_client, told
+from onnxd_client import AsyncClient, ServerError
 
 _WARM_SHARE: Final = 0.1
 _WARM_S: Final = 1.0
@@ -55,16 +55,7 @@ def run(asked: Asked, levels: Sequence[Bench], duration_s: float, requests: int)
 
 async def _levels(asked: Asked, levels: Sequence[Bench], bounds: Bounds) -> list[Measured]:
     connections = max(level.concurrency or _OPEN_CONNECTIONS for level in levels)
-    with usable(asked.url):
-        client = AsyncClient(
-            asked.url,
-            deadline=asked.deadline_s,
-            headers=key_header(),
-            # What is refused is counted, not hidden behind another try.
-            retry=RetryPolicy(max_tries=1),
-            connections=connections,
-        )
-    async with client:
+    async with measuring_client(asked.url, deadline_s=asked.deadline_s, connections=connections) as client:
         results = []
         with _progress(len(levels) * bounds.duration_s) as watch_of:
             for number, level in enumerate(levels):

@@ -12,7 +12,7 @@ from onnxd.cli.output import printable
 from onnxd.settings.names import KEY_VARIABLE, URL_VARIABLE
 
 if TYPE_CHECKING:
-    from onnxd_client import Client
+    from onnxd_client import AsyncClient, Client
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 
@@ -33,6 +33,21 @@ def client_of(url: str, *, deadline_s: float = 60.0) -> "Client":
     from onnxd_client import Client
 
     return Client(url, headers=key_header(), deadline=deadline_s)
+
+
+def measuring_client(url: str, *, deadline_s: float, connections: int) -> "AsyncClient":
+    """A client whose refusals are counted, not hidden behind another try. Raises Mistake for what is no
+    address."""
+    from onnxd_client import AsyncClient, RetryPolicy
+
+    with usable(url):
+        return AsyncClient(
+            url,
+            deadline=deadline_s,
+            headers=key_header(),
+            retry=RetryPolicy(max_tries=1),
+            connections=connections,
+        )
 
 
 def key_header() -> dict[str, str]:

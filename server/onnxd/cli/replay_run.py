@@ -12,10 +12,10 @@ import uvloop
 
 from onnxd.cli.answer_diff import Tolerance, differences
 from onnxd.cli.measured import ServerSide, server_side
-from onnxd.cli.remote import key_header, told, usable
+from onnxd.cli.remote import measuring_client, told
 from onnxd.telemetry.record_reader import Entry
 from onnxd.telemetry.records import BadRecord, Record
-from onnxd_client import AsyncClient, RetryPolicy, ServerError
+from onnxd_client import AsyncClient, ServerError
 
 MOST_IN_FLIGHT: Final = 256
 """What is due beyond it waits, and is sent late."""
@@ -79,16 +79,8 @@ def replay(asked: Replay, entries: Sequence[Entry], advance: Callable[[], None])
 
 
 async def _replay(asked: Replay, entries: Sequence[Entry], advance: Callable[[], None]) -> Replayed:
-    with usable(asked.url):
-        client = AsyncClient(
-            asked.url,
-            deadline=asked.deadline_s,
-            headers=key_header(),
-            retry=RetryPolicy(max_tries=1),
-            connections=MOST_IN_FLIGHT,
-        )
     done = Replayed()
-    async with client:
+    async with measuring_client(asked.url, deadline_s=asked.deadline_s, connections=MOST_IN_FLIGHT) as client:
         before = await client.statistics(asked.model, asked.version)
         room = asyncio.Semaphore(MOST_IN_FLIGHT)
         start_s = time.perf_counter()

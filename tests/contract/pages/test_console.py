@@ -13,9 +13,8 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Locator, Page, expect
 from prometheus_client.parser import text_string_to_metric_families
 
-from onnxd.security import key_file
-from onnxd.security.config import AuthConfig
 from onnxd_client import AsyncClient
+from tests.contract.pages.conftest import with_key
 from tests.support.graphs import identity, row_constant
 from tests.support.server import ROOT, RunningServer, publish, running_server
 
@@ -171,13 +170,9 @@ async def test_with_keys_it_asks_for_one_and_does_no_more_than_that_permits(
     page: Page, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     root = tmp_path_factory.mktemp("keys")
-    publish(root / "models", "one", 1, identity(), "max_batch_size: 8\n")
-    keys, key = key_file.empty().with_new("reader", ("reader",), 1_800_000_000.0, None)
-    key_file.save(root / "keys.json", keys)
-    auth = AuthConfig(keys_file=root / "keys.json")
-    async with running_server(root / "models", root / "state", auth=auth) as server:
+    async with with_key(root, "reader", models=("one",)) as (server, key):
         await page.goto(server.http)
-        await page.get_by_label("Key or token").fill(key.text())
+        await page.get_by_label("Key or token").fill(key)
         await page.get_by_role("button", name="Use it").click()
         await expect(page.get_by_role("status")).to_have_text("ready")
         await page.get_by_role("link", name="one", exact=True).click()

@@ -6,8 +6,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from onnxd.security import key_file
-from onnxd.security.config import AuthConfig
+from tests.contract.pages.conftest import with_key
 from tests.support.browser import chromium
 from tests.support.graphs import identity
 from tests.support.server import RunningServer, publish, running_server
@@ -54,18 +53,13 @@ async def test_with_keys_the_page_is_there_for_everybody_and_the_description_for
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     root = tmp_path_factory.mktemp("keys")
-    for name in ("seen", "hidden"):
-        publish(root / "models", name, 1, identity(), "max_batch_size: 8\n")
-    keys, key = key_file.empty().with_new("reader", ("metadata:seen",), 1_800_000_000.0, None)
-    key_file.save(root / "keys.json", keys)
-    auth = AuthConfig(keys_file=root / "keys.json")
     async with (
-        running_server(root / "models", root / "state", auth=auth) as server,
+        with_key(root, "metadata:seen", models=("seen", "hidden")) as (server, key),
         httpx.AsyncClient(base_url=server.http) as client,
     ):
         assert (await client.get("/docs")).status_code == 200
         assert (await client.get("/openapi.json")).status_code == 401
-        described = (await client.get("/openapi.json", headers={"X-API-Key": key.text()})).json()
+        described = (await client.get("/openapi.json", headers={"X-API-Key": key})).json()
     assert "/v2/models/seen/infer" in described["paths"]
     assert "/v2/models/hidden/infer" not in described["paths"]
     assert described["components"]["securitySchemes"].keys() == {"bearer", "key"}

@@ -12,9 +12,8 @@ import pytest
 import pytest_asyncio
 
 from onnxd.http_frontend import live
-from onnxd.security import key_file
-from onnxd.security.config import AuthConfig
 from onnxd_client import AsyncClient
+from tests.contract.pages.conftest import with_key
 from tests.support.graphs import identity
 from tests.support.server import RunningServer, publish, running_server
 
@@ -101,17 +100,12 @@ async def test_a_watcher_sees_the_models_that_its_key_is_for(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     root = tmp_path_factory.mktemp("keys")
-    for name in ("seen", "hidden"):
-        publish(root / "models", name, 1, identity(), "max_batch_size: 8\n")
-    keys, key = key_file.empty().with_new("watcher", ("stats:seen",), 1_800_000_000.0, None)
-    key_file.save(root / "keys.json", keys)
-    auth = AuthConfig(keys_file=root / "keys.json")
     async with (
-        running_server(root / "models", root / "state", auth=auth) as server,
+        with_key(root, "stats:seen", models=("seen", "hidden")) as (server, key),
         httpx.AsyncClient(base_url=server.http) as client,
     ):
         assert (await client.get("/v2/events")).status_code == 401
-        document = await moment(client, {"X-API-Key": key.text()})
+        document = await moment(client, {"X-API-Key": key})
     assert [model["name"] for model in document["models"]] == ["seen"]
 
 

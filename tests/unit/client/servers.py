@@ -140,6 +140,13 @@ class GrpcServer:
 GrpcBehaviour = Callable[[Any, Any], Any]
 
 
+def until_over(context: Any) -> None:
+    """Hold a call's thread until its caller has left or its deadline has passed."""
+    over = threading.Event()
+    if context.add_callback(over.set):
+        over.wait(60)
+
+
 @contextmanager
 def grpc_server(**behaviours: GrpcBehaviour) -> Iterator[GrpcServer]:
     """Serves `behaviours` by method name over an echo model; each takes (request or iterator, context)."""

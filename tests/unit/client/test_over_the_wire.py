@@ -1,7 +1,6 @@
 """Both colours of the client over both wires, against servers that really listen."""
 
 import asyncio
-import time
 from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -33,6 +32,7 @@ from tests.unit.client.servers import (
     grpc_server,
     http_echo,
     http_server,
+    until_over,
 )
 
 
@@ -166,8 +166,7 @@ async def test_a_cancelled_call_is_cancelled_on_the_server() -> None:
     def hang(_: Any, context: Any) -> Any:
         context.add_callback(lambda: loop.call_soon_threadsafe(ended.set))
         loop.call_soon_threadsafe(started.set)
-        while context.is_active():
-            time.sleep(0.005)
+        until_over(context)
         return pb.ModelInferResponse()
 
     with grpc_server(ModelInfer=hang) as server:

@@ -1,7 +1,6 @@
 """Retries and deadlines against servers that really fail."""
 
 import asyncio
-import time
 from typing import Any
 
 import grpc
@@ -26,6 +25,7 @@ from tests.unit.client.servers import (
     fails_once,
     grpc_server,
     http_server,
+    until_over,
 )
 
 
@@ -99,8 +99,7 @@ def test_a_silent_server_is_given_up_at_the_deadline(run: Run) -> None:
         raise AssertionError
 
     def silent_call(_: Any, context: Any) -> Any:
-        while context.is_active():
-            time.sleep(0.005)
+        until_over(context)
         return pb.ModelInferResponse()
 
     with http_server(silent) as http, grpc_server(ModelInfer=silent_call) as rpc:
