@@ -12,8 +12,8 @@ from sim_core.cli.play import policy_document
 from sim_core.cli.running import run_matches
 from sim_core.games import GAMES
 from sim_core.matches.play import fixtures
-from sim_core.matches.rating import rate, share_interval
-from sim_core.matches.results import Results, Score, scores
+from sim_core.matches.rating import rate, score_row
+from sim_core.matches.results import Results, scores
 from sim_core.matches.session import Session
 
 
@@ -84,19 +84,5 @@ def _document(results: Results, seconds: float, seed: int) -> dict[str, Any]:
             }
             for place, rating in enumerate(ratings)
         ],
-        "pairs": [_pair(results, score) for score in met],
-    }
-
-
-def _pair(results: Results, score: Score) -> dict[str, Any]:
-    low, high = share_interval(score.won, score.matches)
-    return {
-        "first": results.policies[score.first],
-        "second": results.policies[score.second],
-        "won": score.won,
-        "drawn": score.drawn,
-        "lost": score.lost,
-        "wins": score.won / score.matches,
-        "wins_low": low,
-        "wins_high": high,
+        "pairs": [score_row(results.policies, score) for score in met],
     }

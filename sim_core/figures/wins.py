@@ -5,7 +5,7 @@ from collections import Counter
 import polars as pl
 
 from sim_core.figures.collection import Collection
-from sim_core.matches.rating import rate, share_interval
+from sim_core.matches.rating import rate, score_row, share_interval
 from sim_core.matches.results import Score
 from sim_core.replays.histogram import quantile_ms
 
@@ -53,21 +53,7 @@ def pair_scores(collection: Collection) -> list[Score]:
 
 def pairs(collection: Collection) -> pl.DataFrame:
     """The same as a table, with the share that the first won, and its interval."""
-    rows = []
-    for score in pair_scores(collection):
-        low, high = share_interval(score.won, score.matches)
-        rows.append(
-            {
-                "first": collection.policies[score.first],
-                "second": collection.policies[score.second],
-                "won": score.won,
-                "drawn": score.drawn,
-                "lost": score.lost,
-                "wins": score.won / score.matches,
-                "wins_low": low,
-                "wins_high": high,
-            }
-        )
+    rows = [score_row(collection.policies, score) for score in pair_scores(collection)]
     return pl.DataFrame(rows, schema={
         "first": pl.String, "second": pl.String, "won": pl.Int64, "drawn": pl.Int64, "lost": pl.Int64,
         "wins": pl.Float64, "wins_low": pl.Float64, "wins_high": pl.Float64,

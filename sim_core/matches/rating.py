@@ -73,3 +73,18 @@ def share_interval(won: float, of: int) -> tuple[float, float]:
     centre = (share + _Z**2 / (2 * of)) / (1 + _Z**2 / of)
     half = _Z * math.sqrt(share * (1 - share) / of + _Z**2 / (4 * of**2)) / (1 + _Z**2 / of)
     return (max(0.0, centre - half), min(1.0, centre + half))
+
+
+def score_row(policies: Sequence[str], score: Score) -> dict[str, str | int | float]:
+    """A pair that met, with the share that the first won and its interval, for tables and documents."""
+    low, high = share_interval(score.won, score.matches)
+    return {
+        "first": policies[score.first],
+        "second": policies[score.second],
+        "won": score.won,
+        "drawn": score.drawn,
+        "lost": score.lost,
+        "wins": score.won / score.matches,
+        "wins_low": low,
+        "wins_high": high,
+    }
