@@ -61,6 +61,11 @@ class Listener:
         return 0 if self._connections is None else len(self._connections.open)
 
     @property
+    def lanes(self) -> Lanes | None:
+        """What answers without the handler; None = nothing does, or it is not open yet."""
+        return self._lanes
+
+    @property
     def requests_through_aiohttp(self) -> int:
         """So far; the others have taken the lane."""
         return 0 if self._connections is None else self._connections.requests_count or 0

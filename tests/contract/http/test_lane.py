@@ -107,6 +107,26 @@ async def test_an_answer_waits_for_the_one_before_it(stand: Serving, quiet: None
         assert (await connection.answer()).status == 200
 
 
+async def test_answers_beside_other_requests_are_in_order_and_none_is_lost(
+    stand: Serving, quiet: None
+) -> None:
+    """While others are on their way an answer is held back for a moment, to go with theirs."""
+    runner = HoldingRunner(identity_spec("held"))
+    stand.serve(served_version(identity_spec("held"), runner))
+    last = request_bytes("POST", PATH, INFER, {"Connection": "close"})
+    async with http_server(stand) as server, connect(server.port) as slow, connect(server.port) as quick:
+        await slow.send(request_bytes("POST", "/v2/models/held/infer", INFER))
+        await runner.begun.wait()
+        await quick.send(ASK + LIVE + ASK + CHUNKED)
+        assert [answer.status for answer in await answers(quick, 4)] == [200] * 4
+        async with connect(server.port) as closing:
+            await closing.send(ASK + ASK + last)
+            assert [answer.status for answer in await answers(closing, 3)] == [200] * 3
+            assert await closing.closed() == b""
+        runner.release()
+        assert (await slow.answer()).status == 200
+
+
 @pytest.mark.parametrize("step", [1, 7, 100], ids="{}-bytes".format)
 async def test_requests_in_pieces_are_put_together(server: HttpServer, step: int) -> None:
     data = LIVE + ASK + ASK + LIVE + binary("identity", 4) + ASK

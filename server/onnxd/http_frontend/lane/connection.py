@@ -71,6 +71,8 @@ class Lane(asyncio.BufferedProtocol):
         self._last = False
         """The connection ends when the request that is being answered is over."""
         self._taking = False
+        self._unsent: bytes | memoryview = b""
+        """An answer that is to go with those of other connections."""
         self.full = False
         """The transport has more to write than it should."""
         self._drained: asyncio.Future[None] | None = None
@@ -141,6 +143,7 @@ class Lane(asyncio.BufferedProtocol):
             self._take_requests()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._unsent = b""
         self._end()
         self._watch.end()
         self._transport = None
@@ -230,10 +233,21 @@ class Lane(asyncio.BufferedProtocol):
         if self._transport is None:
             return
         self._last = self._last or last
-        if len(parts) == 1:
+        if self._unsent:
+            self.flush()
+        if len(parts) > 1:
+            self._transport.writelines(parts)
+        elif last or not self._service.busy:
             self._transport.write(parts[0])
         else:
-            self._transport.writelines(parts)
+            self._unsent = parts[0]
+            self._lanes.burst.hold(self)
+
+    def flush(self) -> None:
+        """Write the answer that is held back, if there is one."""
+        unsent, self._unsent = self._unsent, b""
+        if unsent and self._transport is not None:
+            self._transport.write(unsent)
 
     async def drained(self) -> None:
         """Wait until the client has taken most of an answer."""
@@ -246,6 +260,7 @@ class Lane(asyncio.BufferedProtocol):
     def cut(self) -> None:
         """End the connection in the middle of an answer."""
         self._last = True
+        self._unsent = b""
         if self._transport is not None:
             self._transport.abort()
 
@@ -334,6 +349,7 @@ class Lane(asyncio.BufferedProtocol):
     def _invited(self) -> Connection | None:
         if self._transport is None:
             return None
+        self.flush()
         if self._guest is None:
             self._guest = self._lanes.guest(self, self._transport)
         else:
@@ -365,6 +381,7 @@ class Lane(asyncio.BufferedProtocol):
             self._transport.close()
 
     def _end(self) -> None:
+        self.flush()
         self._state = State.OVER
         self._owed = 0
         self._deadline.stop()

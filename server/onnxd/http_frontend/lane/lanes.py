@@ -5,6 +5,7 @@ import time
 from typing import Final
 
 from onnxd.http_frontend.connection import Connection, Connections
+from onnxd.http_frontend.lane.burst import Burst
 from onnxd.http_frontend.lane.connection import Lane
 from onnxd.http_frontend.lane.service import LaneService
 
@@ -23,6 +24,7 @@ class Lanes:
         self.now_ns: Final = time.monotonic_ns
         self._connections = connections
         self._loop = asyncio.get_running_loop()
+        self.burst: Final = Burst(self._loop)
         self._lanes: set[Lane] = set()
         self._all_rest: asyncio.Future[None] | None = None
 

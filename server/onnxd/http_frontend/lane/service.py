@@ -66,6 +66,11 @@ class LaneService:
         self._clock = Clock()
         self._heads = UsualHeads(self._clock)
 
+    @property
+    def busy(self) -> bool:
+        """Other requests are on their way, so that an answer may have company."""
+        return self._steps.inference.in_flight > 0
+
     def settle(self, head: Head) -> None:
         """Note where a plain head leads, if that is an inference of a valid name: all else is aiohttp's."""
         call = Exchange(head.method, head.path, head.headers, "", None, 0)
