@@ -168,7 +168,7 @@ async def _simulate(
     loop = asyncio.get_running_loop()
     clock = VirtualClock(loop)
     batches: list[int] = []
-    runners = [_Instance(clock, run_time, batches) for _ in range(instances)]
+    runners = [Instance(clock, run_time, batches) for _ in range(instances)]
     scene = _Scene(policy.former(runners, max_rows, clock), clock, arrivals)
     async with asyncio.TaskGroup() as tasks:
         for number, at_s in enumerate(arrivals.at_s):
@@ -248,7 +248,7 @@ class _Result:
 
 
 @dataclass(slots=True)
-class _Instance:
+class Instance:
     """Obeys onnxd.scheduler.runner.Runner: its runs take as long as they are said to."""
 
     clock: Clock
