@@ -1,7 +1,7 @@
 """A fleet on paper: up to 1,000 replicas behind balancers, under failures and an autoscaler, in virtual time.
 
     python -m benchmarks.fleet [--short] [--only NAME ...] [--json FILE] [--plot DIRECTORY]
-    python -m benchmarks.fleet --measure
+    python -m benchmarks.fleet --measure | --page
 
 Replicas of one core batch while busy, with the server's own caps; run times are those of real servers
 (`--measure` takes them again, about a minute); callers try again by the client library's own rule; the
@@ -11,7 +11,8 @@ autoscaler is that of deploy/kubernetes under Kubernetes' documented rules. Exit
 - the mean wait of one replica without batches is not that of the M/D/1 queue
 - the replicas that are said to be enough without a zone are not
 
-docs/scale.md quotes benchmarks/fleet_sim/results.json, which `--json` without a name writes.
+docs/scale.md quotes benchmarks/fleet_sim/results.json, which `--json` without a name writes; `--page` puts
+its tables into the page.
 """
 
 import argparse
@@ -64,16 +65,23 @@ def main() -> int:
     parser.add_argument("--json", nargs="?", type=Path, const=results.RESULTS, metavar="FILE")
     parser.add_argument("--plot", type=Path, metavar="DIRECTORY", help="draw what is a curve")
     parser.add_argument("--measure", action="store_true", help="take run times again, and do nothing else")
+    parser.add_argument("--page", action="store_true", help="fill docs/scale.md, and do nothing else")
     options = parser.parse_args()
     if options.measure:
         write(measure())
+        return 0
+    if options.page:
+        text = results.filled(results.PAGE.read_text(encoding="utf-8"), results.read())
+        results.PAGE.write_text(text, encoding="utf-8")
         return 0
     asked = questions(read(), short=options.short)
     unknown = set(options.only or ()) - set(asked)
     if unknown:
         parser.error(f"no table {', '.join(sorted(unknown))}; there are {', '.join(asked)}")
-    tables = [asked[name]() for name in options.only or asked]
-    for table in tables:
+    tables = []
+    for name in options.only or asked:
+        table = asked[name]()
+        tables.append(table)
         show(table.title, table.columns, table.rows)
         if options.plot:
             draw(table, options.plot)

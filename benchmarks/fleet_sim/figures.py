@@ -38,7 +38,7 @@ def draw(table: Table, directory: Path) -> None:
     pyplot: Any = importlib.import_module("matplotlib.pyplot")
     drawing, axis = pyplot.subplots(figsize=(8, 4), layout="constrained")
     for name, points in table.series.items():
-        dashes = "--" if name.endswith(("a proxy", "slowly")) else "-"
+        dashes = "--" if name.endswith("a proxy") else "-"
         where = {"drawstyle": "steps-post"} if axes.steps else {"marker": "."}
         axis.plot(*zip(*points, strict=True), dashes, label=name, **where)
     axis.set(xlabel=axes.x, ylabel=axes.y, title=table.title)

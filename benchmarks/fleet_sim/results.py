@@ -1,12 +1,16 @@
 """What the program found, as tables: printed, written, and quoted in docs/scale.md."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 RESULTS: Final = Path(__file__).with_name("results.json")
+PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "scale.md"
+PLACE: Final = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+"""Where a table stands in the page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,11 @@ def markdown(table: Table) -> str:
     """As docs/scale.md shows it."""
     lines = [table.columns, ["---", *["---:"] * (len(table.columns) - 1)], *table.rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def filled(page: str, tables: Mapping[str, Table]) -> str:
+    """The page with these tables in their places."""
+    return PLACE.sub(lambda place: place[1] + markdown(tables[place[2]]) + "\n" + place[3], page)
 
 
 def ms(milliseconds: float) -> str:

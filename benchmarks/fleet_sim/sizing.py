@@ -35,8 +35,8 @@ LOADS: Final[Mapping[str, Load]] = {
     "text": Load(400, 0.200),
 }
 WAYS: Final[Mapping[str, Way]] = {
-    "two choices, a proxy": Way(PowerOfTwo),
-    f"round robin, {CLIENTS} clients": Way(RoundRobin, CLIENTS),
+    "proxy": Way(PowerOfTwo),
+    "round robin": Way(RoundRobin, CLIENTS),
 }
 PINS: Final = [Way(partial(Pinned, 1e9, seed), CLIENTS) for seed in range(5)]
 """Ways in which connections may have fallen; the median is shown."""
@@ -59,7 +59,7 @@ def loads(services: Mapping[str, Service], *, short: bool) -> Table:
     for name, load in LOADS.items():
         service = services[name]
         found = {text: fewest(service, load, way, short=short) for text, way in WAYS.items()}
-        enough = found["two choices, a proxy"]
+        enough = found["proxy"]
         spare = ceil(enough * 3 / 2)
         count = _count(load, short=short)
         left = Fleet(service, PowerOfTwo(), spare - ceil(spare / 3)).run(steady(load.rate, count))
@@ -71,9 +71,10 @@ def loads(services: Mapping[str, Service], *, short: bool) -> Table:
         counts = [*found.values(), pins[len(pins) // 2], spare]
         row = [asked, f"{load.rate / service.capacity:.2f}", *map(str, counts)]
         rows.append([*row, ms(p99_ms(whole)), ms(p99_ms(left)), str(spare * 24)])
-    columns = ["load", "cores busy", *WAYS, f"pinned, {CLIENTS} clients", "for a zone lost", "p99, ms"]
+    columns = ["load", "cores busy", *WAYS, "pinned", "for a zone lost", "p99, ms"]
     columns += ["without it, ms", "core hours a day"]
-    return Table("loads", "replicas of one core for three loads", columns, rows, misses)
+    title = f"replicas of one core for three loads; a proxy that takes two choices, or {CLIENTS} clients"
+    return Table("loads", title, columns, rows, misses)
 
 
 def fewest(service: Service, load: Load, way: Way, *, short: bool) -> int:
@@ -92,7 +93,7 @@ def day(service: Service, hpa: Hpa, start_s: float, *, short: bool) -> Table:
     how long requests wait at its load.
     """
     load = LOADS["image"]
-    fixed = ceil(fewest(service, load, WAYS["two choices, a proxy"], short=short) * 3 / 2)
+    fixed = ceil(fewest(service, load, WAYS["proxy"], short=short) * 3 / 2)
     rate = daily(NIGHT * load.rate, load.rate, _DAY_S)
     seen = _Seen(service)
     hours, least, most = _decided(seen, hpa, rate(np.arange(0, _DAY_S, SYNC_S)))
