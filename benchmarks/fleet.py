@@ -44,7 +44,7 @@ def questions(measured: Measured, *, short: bool) -> Mapping[str, Question]:
         "balancing": lambda: spread.balancing(image, length),
         "cost": lambda: spread.cost(image, 5.0, length),
         "slow": lambda: failures.slow(image, 0.010, length),
-        "death": lambda: failures.death(image, start_s, length),
+        "death": lambda: failures.death(image, start_s, short=short),
         "zone": lambda: failures.zone(text, start_s, budget_s, short=short),
         "pinned": lambda: pinned.imbalance(text, budget_s, short=short),
         "outgrown": lambda: pinned.outgrown(text, budget_s, short=short),

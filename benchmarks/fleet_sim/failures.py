@@ -49,7 +49,7 @@ def slow(service: Service, budget_s: float, length: Length) -> Table:
     return Table("slow", title, columns, rows)
 
 
-def death(service: Service, start_s: float, length: Length) -> Table:
+def death(service: Service, start_s: float, *, short: bool) -> Table:
     """One of ten dies; the Service notices after two probes; another is ready after its start."""
     ways: Mapping[str, Callable[[], Balancer]] = {
         "round robin": RoundRobin,
@@ -59,10 +59,11 @@ def death(service: Service, start_s: float, length: Length) -> Table:
         "two choices, ejects": lambda: Ejecting(PowerOfTwo(), OUT_S),
     }
     rows = []
+    seconds = 10.0 if short else 20.0
     for name, make in ways.items():
         lost = []
         for callers in (None, Callers()):
-            traffic = _seconds(service, 10, 20.0, LOAD, CLIENTS)
+            traffic = _seconds(service, 10, seconds, LOAD, CLIENTS)
             fleet = Fleet(service, make(), 10, callers=callers)
             lose(fleet, fleet.replicas[:1], DIES_S, start_s + PROBE_S)
             lost.append(fleet.run(traffic))
@@ -75,8 +76,8 @@ def death(service: Service, start_s: float, length: Length) -> Table:
             ]
         )
     columns = ["the way", "failed, nobody retries", "failed, the SDK retries", "p99 of the next 5 s, ms"]
-    count = len(_seconds(service, 10, 20.0, LOAD, CLIENTS).at_s)
-    title = f"{service.name}: one of 10 dies, {LOAD:.0%} load, {count:,} requests in 20 s"
+    count = len(_seconds(service, 10, seconds, LOAD, CLIENTS).at_s)
+    title = f"{service.name}: one of 10 dies, {LOAD:.0%} load, {count:,} requests in {seconds:g} s"
     return Table("death", title, columns, rows)
 
 
