@@ -26,9 +26,9 @@ _MAX_DESCRIPTION_CHARACTERS: Final = 1024
 _NO_STATE: Final = TraceState()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class EndedSpan:
-    """One span, as it is sent. Times are nanoseconds of the Unix epoch."""
+    """One span, as it is sent; nobody changes it. Times are nanoseconds of the Unix epoch."""
 
     name: str
     context: SpanContext
