@@ -26,7 +26,7 @@ Kind: TypeAlias = tuple[int, str, int | str, str, int | None, str]
 Ids: TypeAlias = tuple[str, str, str]
 """request_id, header_id, and trace_id of an AccessLine."""
 Answered: TypeAlias = tuple[int, str, int | str, str, int | None, str, int, int, int, int, int, Ids | None]
-"""An inference that was answered, put down as cheaply as can be, in one tuple: its kind; when it was received,
+"""An inference that was answered, put down as cheaply as can be: its kind; when it was received,
 came to the queue, was taken from it, was split from its batch, and was over, in nanoseconds of
 time.monotonic_ns(); and its identifiers, if it has any."""
 

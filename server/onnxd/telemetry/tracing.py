@@ -82,7 +82,7 @@ class Tracing:
         self._send = send
         self._late = late
         self._propagator = TraceContextTextMapPropagator()
-        self._batches = BatchSpans(send or _nothing, _new_context, _later)
+        self._batches = BatchSpans(send or _nothing, _new_context, _span_ids(), _later)
         self._late_second = 0
         self._late_left = 0
         self.recent: Final = recent or Recent()
