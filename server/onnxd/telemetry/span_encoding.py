@@ -19,6 +19,8 @@ from onnxd.telemetry.attributes import AttributeValue, printable
 from onnxd.telemetry.spans import EndedSpan
 
 _MOST_KEPT: Final = 1024
+_LONGEST_KEPT: Final = 256
+"""Characters: clients write some of the values, and what is kept is bounded."""
 _FLAGS: Final = {
     remote: SpanFlags.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
     | (SpanFlags.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK if remote else 0)
@@ -53,7 +55,7 @@ class SpanEncoder:
         encoded = map(_span, spans)
         request = ExportTraceServiceRequest()
         ours = request.resource_spans.add(resource=self._resource).scope_spans.add(scope=self._scope)
-        ours.MergeFromString(b"".join([_SPANS + _length(len(span)) + span for span in encoded]))
+        ours.MergeFromString(b"".join([_head(len(span)) + span for span in encoded]))
         return request
 
 
@@ -70,8 +72,17 @@ def _span(span: EndedSpan) -> bytes:
     ]  # fmt: skip
     if parent is not None:
         parts.append(_PARENT_ID + parent.span_id.to_bytes(8, "big"))
-    parts.extend([_attribute(key, value) for key, value in span.attributes.items()])
-    parts.extend([_link(link.context) for link in span.links])
+    if span.attributes:
+        parts.extend(
+            [
+                _kept_attribute(key, value)
+                if type(value) is not str or len(value) <= _LONGEST_KEPT
+                else _attribute(key, value)
+                for key, value in span.attributes.items()
+            ]
+        )
+    if span.links:
+        parts.extend([_link(link.context) for link in span.links])
     if status.status_code is not StatusCode.UNSET or context.trace_state:
         parts.append(
             Span(
@@ -94,10 +105,12 @@ def _named(name: str, kind: SpanKind) -> bytes:
     return Span(name=name, kind=_KINDS[kind], status=Status()).SerializeToString()
 
 
-@lru_cache(maxsize=_MOST_KEPT, typed=True)
 def _attribute(key: str, value: AttributeValue) -> bytes:
     """As a field of a span."""
     return Span(attributes=[_pair(key, value)]).SerializeToString()
+
+
+_kept_attribute: Final = lru_cache(maxsize=_MOST_KEPT, typed=True)(_attribute)
 
 
 def _pair(key: str, value: AttributeValue) -> KeyValue:
@@ -114,9 +127,10 @@ def _pair(key: str, value: AttributeValue) -> KeyValue:
     return KeyValue(key=key, value=encoded)
 
 
-def _length(number: int) -> bytes:
-    """As a varint."""
-    encoded = bytearray()
+@lru_cache(maxsize=_MOST_KEPT)
+def _head(number: int) -> bytes:
+    """Of a span of so many bytes: its tag, and its length as a varint."""
+    encoded = bytearray(_SPANS)
     while number > 0x7F:
         encoded.append(number & 0x7F | 0x80)
         number >>= 7

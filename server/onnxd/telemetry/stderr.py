@@ -6,6 +6,7 @@ is written only when poll says that it fits: a pipe that is ready takes PIPE_BUF
 """
 
 import contextlib
+import fcntl
 import logging
 import os
 import select
@@ -13,6 +14,8 @@ import stat
 from typing import Final
 
 _PIECE_BYTES: Final = select.PIPE_BUF
+PIPE_BYTES: Final = 1024 * 1024
+"""How much a pipe of ours holds: as much as Linux lets any user have."""
 _AT_ONCE_BYTES: Final = 1024 * 1024
 _MAX_LINE_BYTES: Final = 64 * 1024
 
@@ -80,7 +83,12 @@ def opened(descriptor: int) -> int:
         # By its name it is opened anew, with flags of its own. Where the pipe is another user's, or nobody
         # reads it, or there is no /proc, it is the same one after all.
         with contextlib.suppress(OSError):
-            return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            ours = os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            # Lines of requests come in bursts. What a reader has no time for at once is not to be lost.
+            with contextlib.suppress(OSError):
+                if fcntl.fcntl(ours, fcntl.F_GETPIPE_SZ) < PIPE_BYTES:
+                    fcntl.fcntl(ours, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+            return ours
     return os.dup(descriptor)
 
 
