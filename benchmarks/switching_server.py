@@ -20,7 +20,7 @@ import onnxd.grpc_frontend.boundary
 import onnxd.http_frontend.middleware
 from onnxd.__main__ import main
 from onnxd.scheduler.batcher import Batcher
-from onnxd.telemetry.access import log_access
+from onnxd.telemetry.access import log_access, log_answered
 from onnxd.telemetry.access_writer import AccessWriter
 from onnxd.telemetry.statistics import ModelStatistics
 from onnxd.telemetry.tracing import Tracing
@@ -62,6 +62,7 @@ class Switch:
         quiet = mode == "untold"
         for module in (onnxd.http_frontend.middleware, onnxd.grpc_frontend.boundary):
             _patch(module, "log_access", _nothing if quiet else log_access)
+            _patch(module, "log_answered", _nothing if quiet else log_answered)
         success, batch, passed = (_nothing, _nothing, _let_pass) if quiet else self._recorded
         _patch(ModelStatistics, "record_run", success)
         _patch(ModelStatistics, "record_batch", batch)

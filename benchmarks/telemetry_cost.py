@@ -30,6 +30,7 @@ WIRES: Final = ("http binary", "grpc")
 GOALS: Final = (("default", "untold", None), ("logged", "untold", 0.05), ("traced", "default", 0.03))
 _TURN_S: Final = 3.3
 _WARM_S: Final = 3
+_LEAST_TURNS: Final = 2
 
 Turns = dict[str, list[float]]
 """CPU microseconds of a request by mode, one for each round."""
@@ -84,6 +85,8 @@ def _turns(file: Path) -> Turns:
         if requests > 100:  # else the load was not there for all of it
             turns[mode].append(cpu_s / requests * 1e6)
     whole = min(map(len, turns.values()))
+    if whole < _LEAST_TURNS:
+        raise RuntimeError(f"only {whole} whole rounds were under load: the server's turns are in {file}")
     return {mode: values[:whole] for mode, values in turns.items()}
 
 

@@ -53,6 +53,10 @@ def place(span: ReceivedSpan) -> tuple[str, str]:
     return span.trace_id, span.span_id
 
 
+def by_start(span: ReceivedSpan) -> int:
+    return span.start_ns
+
+
 def links(spans: list[ReceivedSpan]) -> set[tuple[tuple[str, str], tuple[str, str]]]:
     """From where to where."""
     return {(place(span), link) for span in spans for link in span.links}
@@ -82,6 +86,12 @@ async def test_requests_and_their_batches_are_linked_both_ways(tmp_path: Path) -
             batch.attributes["onnxd.batch.rows"]
         }
         assert {span.attributes["onnxd.batch.cut"] for span in mates} == {batch.attributes["onnxd.batch.cut"]}
+    for batch in batches:
+        below = sorted((span for span in receiver.spans if span.parent_id == batch.span_id), key=by_start)
+        assert [span.name for span in below] == ["onnxd.stack", "onnxd.run", "onnxd.split"]
+        assert [batch.start_ns, *(span.end_ns for span in below)] == [
+            *(span.start_ns for span in below), batch.end_ns,
+        ]  # fmt: skip
     seen = batches[0].attributes
     assert (seen["onnxd.model.name"], seen["onnxd.model.version"]) == ("m", 1)
     assert seen["onnxd.provider"] == "CPUExecutionProvider"

@@ -16,7 +16,10 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
 TRACEPARENT = f"00-{TRACE}-{PARENT}-01"
 BODY = {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}], "id": "seven"}
-WHOLE = ["onnxd.infer", "  onnxd.decode", "  onnxd.queue", "  onnxd.execute", "  onnxd.encode", "onnxd.batch"]
+WHOLE = [
+    "onnxd.infer", "  onnxd.decode", "  onnxd.queue", "  onnxd.execute", "  onnxd.encode", "onnxd.batch",
+    "  onnxd.stack", "  onnxd.run", "  onnxd.split",
+]  # fmt: skip
 
 
 async def ask_http(server: RunningServer, body: object) -> int:

@@ -24,7 +24,7 @@ from onnxd.protocol.proto_wire import parse
 from onnxd.security.operations import OPERATIONS
 from onnxd.security.peer import grpc_peer_address
 from onnxd.telemetry import audit
-from onnxd.telemetry.access import Outcome, log_access
+from onnxd.telemetry.access import Outcome, log_access, log_answered
 from onnxd.telemetry.request_headers import REQUEST_ID
 from onnxd_protos.services import Method
 
@@ -32,6 +32,7 @@ Unary = Callable[[Any, Call], Awaitable[Message]]
 BytesUnary = Callable[[Received, Call], Awaitable[Parts]]
 Stream = Callable[[Call], Awaitable[None]]
 
+_ANSWERED: Final = "OK"
 _DENIED: Final = frozenset({"UNAUTHENTICATED", "PERMISSION_DENIED"})
 
 _log = structlog.get_logger(__name__)
@@ -140,6 +141,12 @@ def settle(raised: Exception, call: Call) -> Refusal:
 
 def log_call(call: Call, outcome: Outcome, status: str, error: str = "") -> None:
     """One line of the access log, and a record of what an admin did or somebody was refused."""
+    if status == _ANSWERED and call.timeline is not None:
+        log_answered(
+            call.operation, status, call.timeline, call.model, call.version, call.caller.principal.name,
+            call.request_id, call.asked.request_id, call.trace_id,
+        )  # fmt: skip
+        return
     if OPERATIONS[call.asks].admin or status in _DENIED:
         audit.record(
             call.asks,

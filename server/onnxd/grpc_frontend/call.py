@@ -88,7 +88,9 @@ class Call:
         self.context.set_trailing_metadata((*own, *metadata))
 
     def carrier(self) -> Mapping[str, str]:
-        """The call's text metadata, for trace propagation."""
+        """The call's text metadata, for trace propagation; nothing where there is no trace."""
+        if not self.asked.traced:
+            return {}
         metadata = self.context.invocation_metadata() or ()
         return {key: value for key, value in metadata if isinstance(value, str)}
 

@@ -22,10 +22,11 @@ from onnxd.security.operations import OPERATIONS
 from onnxd.security.origin import check_origin
 from onnxd.security.rates import NOTHING, Hold
 from onnxd.telemetry import audit
-from onnxd.telemetry.access import Outcome, log_access
+from onnxd.telemetry.access import Outcome, log_access, log_answered
 from onnxd.telemetry.refusals import Refusals
 from onnxd.telemetry.request_headers import REQUEST_ID, valid_request_id
 
+_ANSWERED: Final = 200
 _DENIED: Final = frozenset({401, 403})
 
 _log = structlog.get_logger(__name__)
@@ -157,6 +158,12 @@ class Boundary:
 
     def log(self, call: Exchange, status: int) -> None:
         """The line of the access log, and of the audit log where there is one."""
+        if status == _ANSWERED and call.timeline is not None and call.route is not None:
+            log_answered(
+                call.route.label, status, call.timeline, call.model, call.version, call.caller.principal.name,
+                call.request_id, call.header_id, call.trace_id,
+            )  # fmt: skip
+            return
         outcome: Outcome = "answered" if status < 400 else "failed" if status == 500 else "refused"
         if call.route is not None and (OPERATIONS[call.route.operation].admin or status in _DENIED):
             audit.record(

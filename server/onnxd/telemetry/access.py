@@ -6,6 +6,7 @@ what went well. Lines of what went well are written in bulk (access_writer.py) w
 """
 
 import logging
+import time
 from typing import Final, Literal
 
 import structlog
@@ -66,6 +67,47 @@ def log_access(
         peer, trace_id, error, timeline,
     )  # fmt: skip
     if writer is not None and outcome == "answered":
-        writer.add(line)
+        writer.add((time.time(), line))
         return
     _log.log(level, operation, **line.fields())
+
+
+def log_answered(
+    operation: str,
+    status: int | str,
+    timeline: Timeline,
+    model: str,
+    version: int | None,
+    principal: str,
+    request_id: str,
+    header_id: str,
+    trace_id: str,
+) -> None:
+    """Log an inference that was answered, whose timeline is complete: as log_access does, in less time."""
+    writer = AccessWriter.open_one
+    if writer is None or not timeline.compute_end_ns or not timeline.ended_ns:
+        duration_ns = (timeline.ended_ns or time.monotonic_ns()) - timeline.received_ns
+        log_access(
+            "answered", operation, status, duration_ns, model=model,
+            version=version, request_id=request_id, header_id=header_id, principal=principal,
+            trace_id=trace_id, timeline=timeline,
+        )  # fmt: skip
+        return
+    level = logging.INFO if writer.share >= 1.0 else writer.level_of_next()
+    if _gate.isEnabledFor(level):
+        writer.add(
+            (
+                level,
+                operation,
+                status,
+                model,
+                version,
+                principal,
+                timeline.received_ns,
+                timeline.queue_start_ns,
+                timeline.compute_start_ns,
+                timeline.compute_end_ns,
+                timeline.ended_ns,
+                (request_id, header_id, trace_id) if request_id or header_id or trace_id else None,
+            )
+        )

@@ -1,24 +1,27 @@
 """Lines of the access log in the form of the server's log, made in bulk: as structlog would, in less time."""
 
 import logging
-from functools import lru_cache
-from typing import Any, Final
+import time
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Any, Final, cast
 
 import orjson
 import structlog
 
-from onnxd.telemetry.access_writer import AccessLine, AccessLines
+from onnxd.telemetry.access_json import LEVELS, LOGGER, MAX_CHARACTERS, as_json
+from onnxd.telemetry.access_writer import AccessLine, AccessLines, Answered, Entry, line_of
 from onnxd.telemetry.escaping import escaped
 from onnxd.telemetry.log_settings import LogSettings
 
-_LOGGER: Final = "onnxd.access"
-_MAX_CHARACTERS: Final = 256
-"""Of a value: several lines are written at once."""
 _FREE: Final = ("model", "id", "principal", "peer", "error")
 """What clients write themselves; the rest is ours."""
-_LEVELS: Final = {level: logging.getLevelName(level).lower() for level in (logging.DEBUG, logging.INFO)}
 _UNQUOTED: Final = frozenset(" \t=\r\n\"'")
 """Characters that a value on the console does not have, or it is quoted."""
+
+
+def _is_answered(entry: Entry) -> bool:
+    return len(entry) > 2
 
 
 class AccessForm:
@@ -30,20 +33,35 @@ class AccessForm:
         self._json = json
         self._console = structlog.dev.ConsoleRenderer(colors=True) if coloured and not json else None
 
-    def line(self, at_s: float, line: AccessLine) -> str:
+    def lines(self, entries: Sequence[Entry]) -> str:
+        """All of them, in their order."""
+        offset_ns = time.time_ns() - time.monotonic_ns()
+        if self._json and 2 not in set(map(len, entries)):
+            return as_json(cast(Iterable[Answered], entries), offset_ns)
+        written: list[str] = []
+        for answered, some in groupby(entries, _is_answered):
+            if answered and self._json:
+                written.append(as_json(cast(Iterable[Answered], some), offset_ns))
+            elif answered:
+                written.extend(
+                    [self._line(*line_of(each, offset_ns)) for each in cast(Iterable[Answered], some)]
+                )
+            else:
+                written.extend([self._line(*each) for each in cast(Iterable[tuple[float, AccessLine]], some)])
+        return "\n".join(written)
+
+    def _line(self, at_s: float, line: AccessLine) -> str:
         """One line, from a time in seconds of the Unix epoch."""
-        if self._json and not line.error and not line.peer:
-            return _as_json(self._settings.stamp_of(at_s), line)
         fields = line.fields()
         for name in _FREE:
             if name in fields:
-                fields[name] = escaped(fields[name], _MAX_CHARACTERS)
-        level, stamp = _LEVELS[line.level], self._settings.stamp_of(at_s)
+                fields[name] = escaped(fields[name], MAX_CHARACTERS)
+        level, stamp = LEVELS[line.level], self._settings.stamp_of(at_s)
         if not self._json and self._console is None:
             return _on_console(stamp, level, line.operation, fields)
         fields["event"] = line.operation
         fields["level"] = level
-        fields["logger"] = _LOGGER
+        fields["logger"] = LOGGER
         fields["timestamp"] = stamp
         if self._console is not None:
             return self._console(None, "", fields)
@@ -59,68 +77,14 @@ class AccessFormatter(structlog.stdlib.ProcessorFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         if isinstance(record.msg, AccessLines):
-            return "\n".join([self._form.line(at_s, line) for at_s, line in record.msg])
+            return self._form.lines(record.msg.entries)
         return super().format(record)
-
-
-def _as_json(stamp: str, line: AccessLine) -> str:
-    """The same as serializing all of it, in a third of the time: most of it is the same for most lines."""
-    head = _json_head(
-        line.level, line.operation, line.outcome, line.status, line.model, line.version, line.principal
-    )
-    parts = [head, f'"duration_ms":{_ms(line.duration_ns)}']
-    timeline = line.timeline
-    if timeline is not None and timeline.compute_end_ns:
-        taken_ns = timeline.compute_start_ns
-        parts.append(
-            f'"queue_ms":{_ms(taken_ns - timeline.queue_start_ns)},'
-            f'"compute_ms":{_ms(timeline.compute_end_ns - taken_ns)}'
-        )
-    if line.request_id:
-        parts.append(f'"id":{orjson.dumps(escaped(line.request_id, _MAX_CHARACTERS)).decode()}')
-    if line.header_id:
-        parts.append(f'"request_id":"{line.header_id}"')
-    if line.trace_id:
-        parts.append(f'"trace_id":"{line.trace_id}"')
-    return f'{",".join(parts)},"timestamp":"{stamp}"}}'
-
-
-def _ms(ns: int) -> str:
-    us = (ns + 500) // 1000
-    return f"{us // 1000}.{us % 1000:03}"
-
-
-@lru_cache(maxsize=1024)
-def _json_head(
-    level: int,
-    operation: str,
-    outcome: str,
-    status: int | str,
-    model: str,
-    version: int | None,
-    principal: str,
-) -> str:
-    """Its beginning, without an end."""
-    fields: dict[str, Any] = {
-        "event": operation,
-        "outcome": outcome,
-        "status": status,
-        "level": _LEVELS[level],
-        "logger": _LOGGER,
-    }
-    if model:
-        fields["model"] = escaped(model, _MAX_CHARACTERS)
-    if version is not None:
-        fields["version"] = version
-    if principal:
-        fields["principal"] = escaped(principal, _MAX_CHARACTERS)
-    return orjson.dumps(fields).decode()[:-1]
 
 
 def _on_console(stamp: str, level: str, operation: str, fields: dict[str, Any]) -> str:
     """As structlog's ConsoleRenderer has it without colours."""
     values = " ".join([f"{name}={_shown(fields[name])}" for name in sorted(fields)])
-    return f"{stamp} [{level:<9}] {operation:<30} [{_LOGGER}] {values}"
+    return f"{stamp} [{level:<9}] {operation:<30} [{LOGGER}] {values}"
 
 
 def _shown(value: object) -> object:

@@ -7,14 +7,14 @@ execution has ended, when the others are over too.
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 from opentelemetry.trace import SpanContext
 
 from onnxd.messages import Execution
-from onnxd.telemetry.spans import EndedSpan, batch_span
+from onnxd.telemetry.spans import EndedSpan, batch_span, batch_stages
 
 HELD_S: Final = 2.0
 """From the end of an execution until its span is sent: a request that is over later is not in its links."""
@@ -39,12 +39,14 @@ class BatchSpans:
         self,
         send: Callable[[EndedSpan], None],
         new_context: Callable[[], SpanContext],
+        span_ids: Iterator[int],
         later: Callable[[float, Callable[[], None]], object],
         now_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """`later` calls something once, after so many seconds."""
         self._send = send
         self._new_context = new_context
+        self._span_ids = span_ids
         self._later = later
         self._now_ns = now_ns
         self._held: deque[_Held] = deque()
@@ -85,9 +87,10 @@ class BatchSpans:
 
     def _end(self, held: _Held, now_ns: int) -> None:
         offset_ns = time.time_ns() - time.monotonic_ns()
-        self._send(
-            batch_span(held.execution, held.context, held.requests, offset_ns=offset_ns, now_ns=now_ns)
-        )
+        execution, context = held.execution, held.context
+        for stage in batch_stages(execution, context, self._span_ids, offset_ns=offset_ns):
+            self._send(stage)
+        self._send(batch_span(execution, context, held.requests, offset_ns=offset_ns, now_ns=now_ns))
 
 
 def _is_due(held: _Held, now_ns: int) -> bool:

@@ -19,7 +19,8 @@ class BulkThread:
         self._write = write
         self._end = end
         self._collect_s = collect_s
-        self._idle = True
+        self.idle = True
+        """Whether it waits to be told."""
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -29,8 +30,8 @@ class BulkThread:
 
     def tell(self) -> None:
         """There is something to write. Nearly free where it has been told already."""
-        if self._idle:
-            self._idle = False
+        if self.idle:
+            self.idle = False
             self._wake.set()
 
     def try_again(self, pause_s: float) -> None:
@@ -49,7 +50,7 @@ class BulkThread:
             self._wake.wait()
             self._wake.clear()
             self._closing.wait(self._collect_s)
-            self._idle = True
+            self.idle = True
             self._write()
         self._write()
         self._end()

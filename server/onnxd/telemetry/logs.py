@@ -21,7 +21,7 @@ from onnxd.telemetry.access_form import AccessForm, AccessFormatter
 from onnxd.telemetry.access_writer import AccessWriter
 from onnxd.telemetry.escaping import escaped
 from onnxd.telemetry.log_settings import LogSettings
-from onnxd.telemetry.stderr import OncePerInterval, StderrHandler
+from onnxd.telemetry.stderr import OncePerInterval, StderrHandler, opened
 
 _STDERR: Final = 2
 _MAX_NESTING: Final = 4
@@ -75,7 +75,7 @@ def _duplicate(descriptor: int | None) -> Iterator[int]:
     if descriptor is None and sys.__stderr__ is None:  # closed before the interpreter started
         output = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
     else:
-        output = os.dup(_STDERR if descriptor is None else descriptor)
+        output = opened(_STDERR if descriptor is None else descriptor)
     try:
         yield output
     finally:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     import requests
     from opentelemetry.sdk.metrics.export import MetricExporter
     from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace.export import SpanExporter
+
+    from onnxd.telemetry.span_sender import EndedSpanExporter
 
 Protocol = Literal["grpc", "http/protobuf"]
 Endpoint = Annotated[
@@ -54,17 +55,18 @@ class Collector:
             "(pip install 'onnxd[otel]'), or remove the endpoint"
         )
 
-    def span_exporter(self) -> "SpanExporter":
-        """Of traces. Raises ImportError."""
+    def span_exporter(self, resource: "Resource", scope: tuple[str, str]) -> "EndedSpanExporter":
+        """Of traces. `resource`: who sends; `scope`: name and version of what makes the spans. Raises
+        ImportError."""
         if self.protocol == "grpc":
-            from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+            from onnxd.telemetry.grpc_span_exporter import GrpcSpanExporter
 
-            return OTLPSpanExporter(**self._over_grpc())
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (
-            OTLPSpanExporter as HttpSpanExporter,
-        )
+            return GrpcSpanExporter(resource, scope, **self._over_grpc())
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-        return HttpSpanExporter(**self._over_http("traces"))
+        from onnxd.telemetry.span_sender import ReadableExporter
+
+        return ReadableExporter(OTLPSpanExporter(**self._over_http("traces")), resource, scope)
 
     def metric_exporter(self) -> "MetricExporter":
         """Of metrics. Raises ImportError."""

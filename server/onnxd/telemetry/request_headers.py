@@ -24,6 +24,8 @@ class Asked(NamedTuple):
 
     request_id: str = ""
     timing: bool = False
+    traced: bool = False
+    """It brings a trace of its own."""
 
 
 NOTHING_ASKED: Final = Asked()
@@ -31,13 +33,15 @@ NOTHING_ASKED: Final = Asked()
 
 def asked(headers: Iterable[tuple[str, object]]) -> Asked:
     """What is asked for. Names in lower case; what is not valid counts as not there."""
-    request_id, timing = "", False
+    request_id, timing, traced = "", False, False
     for name, value in headers:
         if name == REQUEST_ID:
             request_id = valid_request_id(value)
         elif name == TIMING:
             timing = wants_timing(value)
-    return Asked(request_id, timing) if request_id or timing else NOTHING_ASKED
+        elif name == TRACEPARENT:
+            traced = True
+    return Asked(request_id, timing, traced) if request_id or timing or traced else NOTHING_ASKED
 
 
 def valid_request_id(value: object) -> str:

@@ -81,7 +81,8 @@ async def open_tracing(
 
         from onnxd.telemetry.span_sender import CountedExporter, SpanSender
 
-        exporter = CountedExporter(collector.span_exporter(), counts)
+        resource = resource_of(config.service_name, version, identity)
+        exporter = CountedExporter(collector.span_exporter(resource, ("onnxd", version)), counts)
     except ImportError as error:
         raise collector.missing(error, "tracing") from error
     processor = BatchSpanProcessor(
@@ -91,13 +92,7 @@ async def open_tracing(
         max_export_batch_size=_BATCH_SPANS,
         export_timeout_millis=EXPORT_TIMEOUT_S * 1000,
     )
-    sender = SpanSender(
-        processor,
-        resource_of(config.service_name, version, identity),
-        ("onnxd", version),
-        counts,
-        _QUEUE_SPANS,
-    )
+    sender = SpanSender(processor, counts, _QUEUE_SPANS)
     settings = TraceSettings(config.sample_ratio, describe(config))
     tracing = Tracing(sender.send, settings, late=config.keep_remarkable, recent=recent)
     try:

@@ -4,6 +4,7 @@ Imported only when traces are sent somewhere: this is where OpenTelemetry's SDK 
 """
 
 from collections.abc import Sequence
+from typing import Any, Protocol, cast
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
@@ -15,14 +16,40 @@ from onnxd.telemetry.export_counts import SpanCounts
 from onnxd.telemetry.spans import EndedSpan
 
 
-class CountedExporter(SpanExporter):
-    """An exporter, and how many spans it was given, and sent or lost."""
+class EndedSpanExporter(Protocol):
+    """Sends spans as the server has them."""
 
-    def __init__(self, exporter: SpanExporter, counts: SpanCounts) -> None:
+    def export(self, spans: Sequence[EndedSpan]) -> SpanExportResult:
+        """All of them at once, or none."""
+        ...
+
+    def shutdown(self) -> None: ...
+
+
+class ReadableExporter:
+    """One that the SDK has, whatever it speaks: it is given the SDK's form of spans."""
+
+    def __init__(self, exporter: SpanExporter, resource: Resource, scope: tuple[str, str]) -> None:
+        """`scope`: name and version of what makes the spans."""
+        self._exporter = exporter
+        self._resource = resource
+        self._scope = InstrumentationScope(*scope)
+
+    def export(self, spans: Sequence[EndedSpan]) -> SpanExportResult:
+        return self._exporter.export([readable(span, self._resource, self._scope) for span in spans])
+
+    def shutdown(self) -> None:
+        self._exporter.shutdown()
+
+
+class CountedExporter(SpanExporter):
+    """An exporter, and how many spans it was given, and sent or lost. What is exported are EndedSpans."""
+
+    def __init__(self, exporter: EndedSpanExporter, counts: SpanCounts) -> None:
         self._exporter = exporter
         self._counts = counts
 
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+    def export(self, spans: Sequence[Any]) -> SpanExportResult:
         """On the processor's thread."""
         counts = self._counts
         counts.taken += len(spans)
@@ -43,18 +70,9 @@ class CountedExporter(SpanExporter):
 class SpanSender:
     """`send` never blocks: what finds the queue full is dropped, and counted."""
 
-    def __init__(
-        self,
-        processor: BatchSpanProcessor,
-        resource: Resource,
-        scope: tuple[str, str],
-        counts: SpanCounts,
-        most_waiting: int,
-    ) -> None:
-        """`processor` exports through a CountedExporter with the same `counts`. `scope`: name and version."""
+    def __init__(self, processor: BatchSpanProcessor, counts: SpanCounts, most_waiting: int) -> None:
+        """`processor` exports through a CountedExporter with the same `counts`."""
         self._processor = processor
-        self._resource = resource
-        self._scope = InstrumentationScope(*scope)
         self._counts = counts
         self._most_waiting = most_waiting
 
@@ -66,7 +84,8 @@ class SpanSender:
             counts.dropped += 1
             return
         counts.queued += 1
-        self._processor.on_end(readable(span, self._resource, self._scope))
+        # Of a span it looks at the context alone; all else is between us and the exporter.
+        self._processor.on_end(cast(ReadableSpan, span))
 
 
 def readable(span: EndedSpan, resource: Resource, scope: InstrumentationScope) -> ReadableSpan:

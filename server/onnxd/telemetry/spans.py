@@ -19,6 +19,9 @@ QUEUE_SPAN: Final = "onnxd.queue"
 EXECUTE_SPAN: Final = "onnxd.execute"
 ENCODE_SPAN: Final = "onnxd.encode"
 BATCH_SPAN: Final = "onnxd.batch"
+STACK_SPAN: Final = "onnxd.stack"
+RUN_SPAN: Final = "onnxd.run"
+SPLIT_SPAN: Final = "onnxd.split"
 
 SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
 _UNSET: Final = Status()
@@ -26,9 +29,9 @@ _MAX_DESCRIPTION_CHARACTERS: Final = 1024
 _NO_STATE: Final = TraceState()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class EndedSpan:
-    """One span, as it is sent. Times are nanoseconds of the Unix epoch."""
+    """One span, as it is sent; nobody changes it. Times are nanoseconds of the Unix epoch."""
 
     name: str
     context: SpanContext
@@ -101,6 +104,28 @@ def batch_span(
         [Link(request) for request in requests],
         Status(StatusCode.ERROR, execution.error) if execution.error else _UNSET,
     )
+
+
+def batch_stages(
+    execution: Execution, batch: SpanContext, span_ids: Iterator[int], *, offset_ns: int
+) -> Iterator[EndedSpan]:
+    """What was done in an execution, below its span, as far as it came: its inputs are stacked, and padded
+    where they differ; the model runs; its outputs are split."""
+    for name, start_ns, end_ns in (
+        (STACK_SPAN, execution.taken_ns, execution.start_ns),
+        (RUN_SPAN, execution.start_ns, execution.end_ns),
+        (SPLIT_SPAN, execution.end_ns, execution.settled_ns),
+    ):
+        if start_ns and end_ns:
+            yield EndedSpan(
+                name,
+                context_of(batch.trace_id, next(span_ids)),
+                batch,
+                SpanKind.INTERNAL,
+                offset_ns + start_ns,
+                offset_ns + end_ns,
+                {},
+            )
 
 
 def status_of(error: BaseException | None) -> Status:

@@ -4,8 +4,7 @@ A model's own value goes before the value for all models, and that before the on
 value brings back the next. Only the event loop's thread may touch this.
 """
 
-import itertools
-import random
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypedDict
@@ -13,6 +12,7 @@ from typing import Final, TypedDict
 import structlog
 
 from onnxd.errors import InvalidRequest
+from onnxd.telemetry.sampling import gaps_at_random
 
 _log = structlog.get_logger(__name__)
 
@@ -37,12 +37,23 @@ class TraceView:
     """How many may still begin; -1 = any number."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Rate:
-    """Whose turn it is: `due` is called once for each request."""
+@dataclass(slots=True, eq=False)
+class Rate:
+    """Whose turn it is. Counted down, not drawn for each request: nearly all are passed by."""
 
     shown: int
-    due: Callable[[], bool]
+    gap: Callable[[], int]
+    """How many requests are passed by before the next one."""
+    left: int
+    """How many still are."""
+
+    def due(self) -> bool:
+        """Whether it is the next request's turn: call this once for each."""
+        if self.left:
+            self.left -= 1
+            return False
+        self.left = self.gap()
+        return True
 
 
 @dataclass(slots=True, eq=False)
@@ -57,7 +68,7 @@ class _Wish:
     """What clients have set, for all models or for one; None = not set."""
 
     on: bool | None = None
-    rate: _Rate | None = None
+    rate: Rate | None = None
     budget: _Budget | None = None
 
 
@@ -66,7 +77,7 @@ class _Rule:
     """What holds. Rules that take a rate or a budget from the same wish share it, and count together."""
 
     on: bool
-    rate: _Rate
+    rate: Rate
     budget: _Budget
 
     def under(self, wish: _Wish) -> "_Rule":
@@ -95,6 +106,8 @@ class TraceSettings:
         self._rules: dict[str, _Rule] = {}
         self.on = self._available
         """Whether any request may be traced at all: look here first, it costs nothing."""
+        self.common: Rate | None = self._start.rate if self._available else None
+        """What decides of all models alike, without a number of traces after which it ends; None = not so."""
 
     def admits(self, model: str, *, forced: bool) -> bool:
         """Whether a request is to be traced; this counts, so ask once for each.
@@ -136,6 +149,8 @@ class TraceSettings:
         self._overall = self._start.under(self._overall_wish)
         self._rules = {name: self._overall.under(wish) for name, wish in self._wishes.items()}
         self.on = self._overall.on or any(rule.on for rule in self._rules.values())
+        alike = self._overall.on and not self._rules and self._overall.budget.left < 0
+        self.common = self._overall.rate if alike else None
         _log.info("trace settings changed", model=model or "all", **change)
 
     def _check(self, change: TraceChange, now: TraceView) -> None:
@@ -163,19 +178,20 @@ def _changed(wish: _Wish, change: TraceChange) -> _Wish:
     return _Wish(on, rate, budget)
 
 
-def _one_in(number: int) -> _Rate:
+def _one_in(number: int) -> Rate:
     """Every so manieth request, the first of them after that many."""
     if number == 0:
-        return _Rate(0, lambda: False)
-    requests = itertools.count(1)
-    return _Rate(number, lambda: next(requests) % number == 0)
+        return _never()
+    return Rate(number, lambda: number - 1, number - 1)
 
 
-def _share(share: float) -> _Rate:
+def _share(share: float) -> Rate:
     """Requests at random, so that a pattern in the traffic is not taken for all of it."""
     if share >= 1.0:
-        return _Rate(1, lambda: True)
-    if share <= 0.0:
-        return _Rate(0, lambda: False)
-    # Which requests are traced is no secret.
-    return _Rate(max(2, round(1 / share)), lambda: random.random() < share)  # noqa: S311
+        return Rate(1, lambda: 0, 0)
+    gaps = gaps_at_random(share)
+    return Rate(max(2, round(1 / share)), gaps, gaps()) if gaps else _never()
+
+
+def _never() -> Rate:
+    return Rate(0, lambda: sys.maxsize, sys.maxsize)

@@ -82,7 +82,7 @@ class Tracing:
         self._send = send
         self._late = late
         self._propagator = TraceContextTextMapPropagator()
-        self._batches = BatchSpans(send or _nothing, _new_context, _later)
+        self._batches = BatchSpans(send or _nothing, _new_context, _span_ids(), _later)
         self._late_second = 0
         self._late_left = 0
         self.recent: Final = recent or Recent()
@@ -109,7 +109,13 @@ class Tracing:
         if self._send is None:
             return None
         caller = None
-        if "traceparent" in carrier:
+        if "traceparent" not in carrier:
+            # Of nearly all requests this is all that is done.
+            rate = self.settings.common
+            if rate is not None and rate.left and not identified:
+                rate.left -= 1
+                return _PERHAPS_LATER if self._late else None
+        else:
             caller = get_current_span(self._propagator.extract(carrier, _NOWHERE)).get_span_context()
             if not caller.is_valid:
                 caller = None

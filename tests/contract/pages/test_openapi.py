@@ -1,6 +1,9 @@
 """The description of the API: it is one, it is complete, its examples work, and what is made from it too."""
 
 import asyncio
+import json
+import os
+import shutil
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,7 +16,11 @@ from openapi_spec_validator import OpenAPIV30SpecValidator
 from schemathesis.core.result import Ok
 
 from onnxd.http_frontend.openapi.document import describe
-from onnxd.http_frontend.openapi.model_operation import MOST_EXAMPLE_ELEMENTS, example
+from onnxd.http_frontend.openapi.model_operation import (
+    MOST_EXAMPLE_ELEMENTS,
+    example,
+    example_command,
+)
 from onnxd.http_frontend.openapi.operations import OPERATIONS, description_of
 from onnxd.tensors import Datatype, ModelSpec, TensorSpec
 from tests.support.graphs import identity
@@ -80,13 +87,30 @@ async def test_every_loaded_model_has_an_operation_whose_example_it_answers(
             assert reply.status_code == 200, (name, reply.text)
 
 
-async def test_a_model_that_needs_thousands_of_numbers_has_no_example() -> None:
+async def test_a_model_that_needs_thousands_of_numbers_has_a_command_for_an_example() -> None:
     image = TensorSpec("image", Datatype.FP32, (3, 224, 224))
     spec = ModelSpec("net", 1, (image,), (image,), max_batch_size=8)
     assert example(spec) is None
+    operation = describe((), [spec], version="1", authenticates=True)["paths"]["/v2/models/net/infer"]["post"]
+    sent = operation["x-codeSamples"][0]["source"]
+    assert sent in operation["description"]
+    assert "Bearer $KEY" in sent
     small = TensorSpec("row", Datatype.FP32, (MOST_EXAMPLE_ELEMENTS,))
     assert example(ModelSpec("net", 1, (small,), (small,))) is not None
     OpenAPIV30SpecValidator(describe((), [spec], version="1", authenticates=True)).validate()
+
+
+@pytest.mark.skipif(not (shutil.which("curl") and shutil.which("perl")), reason="needs curl and perl")
+async def test_the_command_for_a_model_is_answered_whatever_it_takes(server: RunningServer) -> None:
+    """Of every loaded model, though those that are loaded here are small enough to need none."""
+    for served in server.server.inference.serving(None, None):
+        sent = example_command(served.spec, authenticates=False)
+        ran = await asyncio.create_subprocess_exec(
+            "sh", "-c", sent, stdout=asyncio.subprocess.PIPE, env={**os.environ, "ONNXD": server.http}
+        )
+        answer, _ = await ran.communicate()
+        named = {tensor["name"] for tensor in json.loads(answer)["outputs"]}
+        assert named == {tensor.name for tensor in served.spec.outputs}, (served.spec.name, answer)
 
 
 @pytest.mark.slow

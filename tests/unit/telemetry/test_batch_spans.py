@@ -24,6 +24,7 @@ class Stage:
         self.spans = BatchSpans(
             self.sent.append,
             lambda: context_of(next(numbers), 7),
+            count(100),
             lambda _, call: self.timers.append(call),
             lambda: self.now_ns,
         )
@@ -92,3 +93,23 @@ def test_all_are_sent_at_the_end(stage: Stage) -> None:
         stage.spans.join(stage.execution(), request(number))
     stage.spans.end_all()
     assert len(stage.sent) == 3
+
+
+def test_below_it_is_what_was_done_as_far_as_it_came(stage: Stage) -> None:
+    whole = Execution(
+        Origin("m", 1), 2, 2, "full", taken_ns=1 * _S, start_ns=3 * _S, end_ns=6 * _S, settled_ns=10 * _S
+    )
+    broken = Execution(Origin("m", 1), 2, 2, "full", taken_ns=1 * _S, start_ns=3 * _S, settled_ns=4 * _S)
+    for execution in (whole, broken):
+        stage.spans.join(execution, request(1))
+    stage.wait(HELD_S)
+    (of_whole, of_broken) = (span for span in stage.sent if span.parent is None)
+    below = [
+        (span.name, (span.end_ns - span.start_ns) // _S, span.parent == of_whole.context)
+        for span in stage.sent
+        if span.parent is not None
+    ]
+    assert below == [
+        ("onnxd.stack", 2, True), ("onnxd.run", 3, True), ("onnxd.split", 4, True), ("onnxd.stack", 2, False),
+    ]  # fmt: skip
+    assert of_broken.context.trace_id != of_whole.context.trace_id

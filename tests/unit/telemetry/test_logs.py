@@ -13,6 +13,7 @@ from typing import Any, Literal
 import pytest
 import structlog
 
+from onnxd.telemetry import stderr
 from onnxd.telemetry.access import Outcome, log_access
 from onnxd.telemetry.logs import LogConfig, logging_to_stderr
 
@@ -146,7 +147,7 @@ def test_a_pipe_that_nobody_reads_loses_lines_and_says_how_many() -> None:
     reader, writer = os.pipe()
     with logging_to_stderr(LogConfig(format="json"), writer) as handler:
         for number in range(2000):
-            our_log().info("line", number=number, filler="x" * 200)
+            our_log().info("line", number=number, filler="x" * 1000)
         kept = [json.loads(line) for line in _available(reader)]
         our_log().info("after")
         later = [json.loads(line)["event"] for line in _available(reader)]
@@ -157,8 +158,9 @@ def test_a_pipe_that_nobody_reads_loses_lines_and_says_how_many() -> None:
     assert later == [f"{handler.dropped} log lines were lost: they could not be written", "after"]
 
 
-def test_a_line_that_was_cut_short_does_not_run_into_the_next() -> None:
+def test_a_line_that_was_cut_short_does_not_run_into_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     reader, writer = os.pipe()
+    monkeypatch.setattr(stderr, "PIPE_BYTES", 0)
     with logging_to_stderr(LogConfig(format="json"), writer) as handler:
         our_log().info("too long for the pipe", **{f"value{n}": "x" * 4000 for n in range(30)})
         _available(reader)
@@ -174,6 +176,17 @@ def test_a_line_that_was_cut_short_does_not_run_into_the_next() -> None:
 def _available(descriptor: int) -> list[bytes]:
     """What lies in the pipe now."""
     return os.read(descriptor, 1 << 20).splitlines()
+
+
+def test_a_pipe_is_written_without_waiting_and_stays_as_it_is_for_others() -> None:
+    reader, writer = os.pipe()
+    with logging_to_stderr(LogConfig(format="json", access=1.0), writer):
+        assert os.get_blocking(writer)
+        for number in range(3000):  # more than a pipe holds that nobody made bigger
+            log_access("answered", "GET /v2", 200, number)
+    os.close(writer)
+    with os.fdopen(reader) as output:
+        assert len(output.readlines()) == 3000
 
 
 def test_a_reader_that_goes_away_does_not_raise() -> None:

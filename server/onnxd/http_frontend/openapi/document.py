@@ -7,7 +7,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from onnxd.http_frontend.call import Route
-from onnxd.http_frontend.openapi.model_operation import example, request_schema, response_schema
+from onnxd.http_frontend.openapi.model_operation import (
+    example,
+    example_command,
+    request_schema,
+    response_schema,
+)
 from onnxd.http_frontend.openapi.operations import BINARY, JSON, TAGS, Description, description_of
 from onnxd.http_frontend.openapi.schemas import SCHEMAS, Schema, ref
 from onnxd.security.operations import OPERATIONS
@@ -27,6 +32,7 @@ _BINARY_HEADER: Final[Schema] = {
     "description": "bytes of JSON at the start of the body; the rest is raw tensors",
     "schema": {"type": "integer", "minimum": 0},
 }
+_COMMAND: Final = "An example, where `$ONNXD` is the address of this server, such as `http://127.0.0.1:8000`:"
 
 
 def describe(
@@ -90,18 +96,26 @@ def _operation(route: Route, described: Description, *, authenticates: bool) -> 
 def _infer(spec: ModelSpec, *, authenticates: bool) -> dict[str, Any]:
     content: dict[str, Any] = {"schema": request_schema(spec)}
     body = example(spec)
+    contents, text, more = {JSON: content}, _in_words(spec), dict[str, Any]()
     if body is not None:
         content["example"] = body
+    else:
+        # Too long to be read as JSON: as raw bytes, which are made on the way.
+        contents[BINARY] = {"schema": {"type": "string", "format": "binary"}}
+        sent = example_command(spec, authenticates=authenticates)
+        text = f"{text}\n\n{_COMMAND}\n\n```sh\n{sent}\n```"
+        more = {"parameters": [_BINARY_HEADER], "x-codeSamples": [{"lang": "sh", "source": sent}]}
     operation: dict[str, Any] = {
         "tags": [f"model {spec.name}"],
         "operationId": f"infer {spec.name}",
         "summary": f"Run {spec.name}",
-        "description": _in_words(spec),
-        "requestBody": {"required": True, "content": {JSON: content}},
+        "description": text,
+        "requestBody": {"required": True, "content": contents},
         "responses": {
             "200": {"description": "the answer", "content": {JSON: {"schema": response_schema(spec)}}},
             "default": _refusal(),
         },
+        **more,
     }
     if authenticates:
         operation["security"] = _SECURITY

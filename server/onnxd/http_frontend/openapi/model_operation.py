@@ -3,11 +3,12 @@
 import math
 from typing import Any, Final
 
+from onnxd.http_frontend.openapi.command import command
 from onnxd.http_frontend.openapi.schemas import Schema, many, record, ref
 from onnxd.tensors import Datatype, ModelSpec, TensorSpec
 
 MOST_EXAMPLE_ELEMENTS: Final = 4096
-"""Of all inputs together; a model that needs more has no example here: the page must stay readable."""
+"""Of all inputs together; a model that needs more has a command in its place: the page must stay readable."""
 
 _INTEGERS: Final = frozenset(
     {Datatype.INT8, Datatype.INT16, Datatype.INT32, Datatype.INT64}
@@ -51,23 +52,34 @@ def response_schema(spec: ModelSpec) -> Schema:
 
 def example(spec: ModelSpec) -> dict[str, Any] | None:
     """A request of one row that the model answers, as far as shapes and datatypes say; None where it would
-    be too long to read. Numbers are 0, and 1 where they are whole: an index that most tables have, and no
-    divisor that harms."""
-    inputs = [tensor for tensor in spec.inputs if not (tensor.optional or tensor.is_mask)]
-    shapes = [tuple(1 if size < 0 else size for size in spec.wire_shape(tensor)) for tensor in inputs]
-    if sum(math.prod(shape) for shape in shapes) > MOST_EXAMPLE_ELEMENTS:
+    be too long to read: then example_command has it. Numbers are 0, and 1 where they are whole: an index that
+    most tables have, and no divisor that harms."""
+    inputs = _example_inputs(spec)
+    if sum(math.prod(tensor["shape"]) for tensor in inputs) > MOST_EXAMPLE_ELEMENTS:
         return None
     return {
-        "inputs": [
-            {
-                "name": tensor.name,
-                "datatype": tensor.datatype.value,
-                "shape": list(shape),
-                "data": [_value(tensor.datatype)] * math.prod(shape),
-            }
-            for tensor, shape in zip(inputs, shapes, strict=True)
-        ]
+        "inputs": [{**tensor, "data": [tensor["data"]] * math.prod(tensor["shape"])} for tensor in inputs]
     }
+
+
+def example_command(spec: ModelSpec, *, authenticates: bool) -> str:
+    """The same request as a command for a shell, however long it is. `authenticates`: callers may need a
+    credential."""
+    return command(spec.name, _example_inputs(spec), authenticates=authenticates)
+
+
+def _example_inputs(spec: ModelSpec) -> list[dict[str, Any]]:
+    """With one value in place of all."""
+    return [
+        {
+            "name": tensor.name,
+            "datatype": tensor.datatype.value,
+            "shape": [1 if size < 0 else size for size in spec.wire_shape(tensor)],
+            "data": _value(tensor.datatype),
+        }
+        for tensor in spec.inputs
+        if not (tensor.optional or tensor.is_mask)
+    ]
 
 
 def _value(datatype: Datatype) -> int | float | str | bool:
