@@ -5,15 +5,15 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import aiohttp
-import numpy as np
 import pytest
 
 from tests.support.graphs import add_one
-from tests.support.grpc_server import grpc_calls, infer_request
+from tests.support.kserve import ask_with_kserve
 from tests.support.manifests import KSERVE, the
 from tests.support.scraping import Scrape
 from tests.support.server import ROOT, server_process
@@ -57,18 +57,28 @@ def test_a_command_that_needs_more_says_what_and_names_files_that_are_there(comm
             assert (ROOT / word).exists(), word
 
 
-@pytest.mark.parametrize("layout", ["bare", "triton"])
-async def test_kserves_runtime_starts_a_server_that_serves_what_was_mounted(
-    tmp_path: Path, layout: str
+def bare(mount: Path) -> None:
+    mount.mkdir()
+    (mount / "model.onnx").write_bytes(add_one())
+
+
+def versioned(mount: Path) -> None:
+    for version in (1, 2):
+        (mount / str(version)).mkdir(parents=True)
+        (mount / str(version) / "model.onnx").write_bytes(add_one())
+
+
+def triton(mount: Path) -> None:
+    versioned(mount)
+    (mount / "config.pbtxt").write_text('name: "theirs"\nplatform: "onnxruntime_onnx"\nmax_batch_size: 4\n')
+
+
+@pytest.mark.parametrize("layout", [bare, versioned, triton])
+async def test_kserves_runtime_serves_what_was_mounted_and_its_clients_find_it(
+    tmp_path: Path, layout: Callable[[Path], None]
 ) -> None:
-    mount = tmp_path / "mount"
-    directory = mount if layout == "bare" else mount / "1"
-    directory.mkdir(parents=True)
-    (directory / "model.onnx").write_bytes(add_one())
-    if layout == "triton":
-        (mount / "config.pbtxt").write_text(
-            'name: "theirs"\nplatform: "onnxruntime_onnx"\nmax_batch_size: 4\n'
-        )
+    mount = tmp_path / "models"
+    layout(mount)
     (container,) = the(KSERVE / "clusterservingruntime.yaml", "ClusterServingRuntime")["spec"]["containers"]
     # Where the models are and how long it lingers is the test's; the rest is as KServe would have it.
     arguments = [
@@ -78,19 +88,12 @@ async def test_kserves_runtime_starts_a_server_that_serves_what_was_mounted(
     ]
     environment = {variable["name"]: "2" for variable in container["env"]}
     with server_process(mount, tmp_path / "state", *arguments, **environment) as server:
-        async with aiohttp.ClientSession() as session:
-
-            async def ready() -> bool:
-                async with session.get(f"{server.http}/v2/health/ready") as answer:
-                    return answer.status == 200
-
-            await until(ready)
-            async with session.post(f"{server.http}/v2/models/resnet/infer", json=BODY) as answer:
-                assert (await answer.json())["outputs"][0]["data"] == [2, 3, 4, 5]
-        async with grpc_calls(server.grpc) as calls:
-            row = infer_request("resnet", {"x": np.ones((1, 4), np.float32)})
-            assert (await calls.ask("ModelInfer", row)).model_name == "resnet"
+        found = await ask_with_kserve(server.http, server.grpc, "resnet")
         assert server.terminate() == 0
+
+    output = ["y", "FP32", [1, 4], [2.0, 3.0, 4.0, 5.0]]
+    answered = {"ready": True, "infer": {"id": "seven", "model_name": "resnet", "output": output}}
+    assert found == {"HTTP": answered, "gRPC": answered}
 
 
 async def test_a_model_that_does_not_load_keeps_kserves_pod_from_being_ready(tmp_path: Path) -> None:
