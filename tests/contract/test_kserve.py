@@ -1,122 +1,108 @@
-"""KServe's own clients: what they sent (kserve/exchange.json, recorded) is answered so that they would make
-of it what they made then."""
+"""What KServe's own clients make of our answers, and its own types of our manifests."""
 
-import base64
-import gzip
+import asyncio
 import json
-import zlib
-from collections.abc import Callable
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any, Final
 
-import grpc.aio
-import numpy as np
 import pytest
+import pytest_asyncio
 
-from onnxd.protocol.binary import decode_tensor
-from onnxd.tensors import Datatype
-from onnxd_protos import grpc_service_pb2 as pb
-from tests.contract.kserve.record import EXCHANGE
-from tests.contract.kserve.record import MODELS as MODELS
-from tests.support.grpc_server import grpc_calls
-from tests.support.raw_http import Answer, connect, request_bytes
-from tests.support.server import RunningServer
+from tests.support.kserve import KSERVE_PROGRAMS, ask_with_kserve
+from tests.support.manifests import KSERVE, documents
+from tests.support.server import ROOT, RunningServer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+MODELS: Final = ("rows", "text", "half", "comes_and_goes")
+
 Document = dict[str, Any]
 
-RECORDED: Final[list[Document]] = json.loads(EXCHANGE.read_text())["exchange"]
-LENGTH: Final = "inference-header-content-length"
-INFLATE: Final[dict[str, Callable[[bytes], bytes]]] = {
-    "gzip": gzip.decompress, "deflate": zlib.decompress, "identity": bytes,
-}  # fmt: skip
+SUM: Final = ["y", "FP32", [1, 4], [2.0, 3.0, 4.0, 5.0]]
+WORDS: Final = ["y", "BYTES", [3], ["hällo", "", "a,b"]]
+HALVES: Final = ["y", "FP16", [3], [0.0999755859375, -2.0, 65504.0]]
+UNKNOWN: Final = "unknown model 'nobody': it is not in the repository"
 
 
-def over(wire: str) -> pytest.MarkDecorator:
-    chosen = [entry for entry in RECORDED if entry["name"].startswith(wire)]
-    return pytest.mark.parametrize("recorded", chosen, ids=lambda entry: entry["name"])
+def result(model: str, output: list[Any]) -> Document:
+    return {"id": "seven", "model_name": model, "output": output}
 
 
-@over("HTTP")
-async def test_over_http(server: RunningServer, recorded: Document) -> None:
-    body = base64.b64decode(recorded["body"])
-    async with connect(server.server.http.port) as connection:
-        await connection.send(request_bytes(recorded["method"], recorded["path"], body, recorded["headers"]))
-        answer = await connection.answer()
-    assert understood_over_http(recorded["path"], answer) == recorded["understood"]
+EXPECTED: Final[dict[str, Document]] = {
+    "HTTP": {
+        "server live": True,
+        "server ready": True,
+        "model ready": True,
+        "infer in JSON": result("rows", SUM),
+        "infer text in JSON": result("text", WORDS),
+        "infer in bytes": result("rows", SUM),
+        "infer in bytes, one output in bytes": result("rows", SUM),
+        "infer in bytes, answered in JSON": result("rows", SUM),
+        "infer text in bytes": result("text", WORDS),
+        "infer FP16": result("half", HALVES),
+        "infer an unknown model": {"status": 404, "error": UNKNOWN},
+    },
+    "gRPC": {
+        "server live": True,
+        "server ready": True,
+        "model ready": True,
+        "an unknown model ready": False,
+        "infer in typed contents": result("rows", SUM),
+        "infer text in typed contents": result("text", ["y", "BYTES", [2], ["hällo", ""]]),
+        "infer in bytes": result("rows", SUM),
+        "infer text in bytes": result("text", WORDS),
+        "infer FP16": result("half", HALVES),
+        "infer an unknown model": {"status": "NOT_FOUND", "error": UNKNOWN},
+        "unload": {"model_name": "comes_and_goes", "isUnloaded": True},
+        "load": {"model_name": "comes_and_goes", "isLoaded": True},
+    },
+}
 
 
-def understood_over_http(path: str, answer: Answer) -> Any:
-    """As kserve.InferenceRESTClient reads an answer. httpx inflates it before."""
-    if not 200 <= answer.status < 300:
-        assert answer.headers["content-type"] == "application/json"  # or it looks for no error in it
-        return {"status": answer.status, "error": answer.json()["error"]}
-    if path.startswith("/v2/health/"):
-        return answer.json().get(path.rpartition("/")[2])
-    if path.endswith("/ready"):
-        return True
-    body = INFLATE[answer.headers.get("content-encoding", "identity")](answer.body)
-    end = int(answer.headers.get(LENGTH, len(body)))
-    document = json.loads(body[:end])
-    outputs = []
-    for output in document["outputs"]:
-        data = output.get("data")
-        if data is None:
-            start, end = end, end + output["parameters"]["binary_data_size"]
-            data = from_bytes(output["datatype"], output["shape"], body[start:end])
-        outputs.append({key: output[key] for key in ("name", "datatype", "shape")} | {"data": data})
-    return {"id": document["id"], "model_name": document["model_name"], "outputs": outputs}
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def understood(server: RunningServer) -> Document:
+    """What the clients made of every answer."""
+    return await ask_with_kserve(server.http, server.grpc)
 
 
-def from_bytes(datatype: str, shape: list[int], data: bytes) -> list[Any]:
-    values: list[Any] = np.ravel(decode_tensor("y", Datatype(datatype), shape, data)).tolist()
-    return values
+@pytest.mark.parametrize(
+    ("wire", "question"), [(wire, question) for wire, asked in EXPECTED.items() for question in asked]
+)
+async def test_kserves_client_understands_the_answer(understood: Document, wire: str, question: str) -> None:
+    assert understood[wire][question] == EXPECTED[wire][question]
 
 
-@over("gRPC")
-async def test_over_grpc(server: RunningServer, recorded: Document) -> None:
-    async with grpc_calls(server.grpc) as calls:
-        ask: Any = calls.channel.unary_unary(recorded["path"])
-        try:
-            answer = await ask(base64.b64decode(recorded["body"]))
-        except grpc.aio.AioRpcError as error:
-            found: Any = {"status": error.code().name, "error": error.details()}
-        else:
-            found = understood_over_grpc(recorded["path"].rpartition("/")[2], answer)
-    assert found == recorded["understood"]
+async def test_nothing_else_is_asked(understood: Document) -> None:
+    assert {wire: set(asked) for wire, asked in understood.items()} == {
+        wire: set(asked) for wire, asked in EXPECTED.items()
+    }
 
 
-def understood_over_grpc(method: str, data: bytes) -> Any:
-    """As kserve.InferenceGRPCClient and its messages read an answer."""
-    match method:
-        case "ServerLive":
-            return pb.ServerLiveResponse.FromString(data).live
-        case "ServerReady":
-            return pb.ServerReadyResponse.FromString(data).ready
-        case "ModelReady":
-            return pb.ModelReadyResponse.FromString(data).ready
-        case "RepositoryModelLoad" | "RepositoryModelUnload":
-            # Its answers have the fields of this message of ours, under other names.
-            read = pb.RepositoryIndexRequest.FromString(data)
-            done = "isLoaded" if method == "RepositoryModelLoad" else "isUnloaded"
-            return {"model_name": read.repository_name, done: read.ready}
-        case _:
-            answer = pb.ModelInferResponse.FromString(data)
-            outputs = [
-                {
-                    "name": output.name,
-                    "datatype": output.datatype,
-                    "shape": list(output.shape),
-                    "data": from_bytes(output.datatype, list(output.shape), raw),
-                }
-                for output, raw in zip(answer.outputs, answer.raw_output_contents, strict=True)
-            ]
-            return {"id": answer.id, "model_name": answer.model_name, "outputs": outputs}
+async def made_of_kserves_types(*paths: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", str(KSERVE_PROGRAMS / "manifests.py"), *map(str, paths)]
+    return await asyncio.to_thread(
+        subprocess.run, command, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
-async def test_the_recording_covers_what_is_promised() -> None:
-    names = {entry["name"] for entry in RECORDED}
-    for wire in ("HTTP", "gRPC"):
-        for question in ("server live", "server ready", "model ready", "infer in bytes", "infer FP16"):
-            assert f"{wire}: {question}" in names
-    assert {"HTTP: infer in JSON", "gRPC: infer in typed contents", "gRPC: load", "gRPC: unload"} <= names
+async def test_every_field_of_the_manifests_is_in_kserves_types() -> None:
+    paths = sorted(KSERVE.glob("*.yaml"))
+
+    done = await made_of_kserves_types(*paths)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {ROOT / path: said for path, said in json.loads(done.stdout).items()} == {
+        path: documents(path)[0] for path in paths
+    }
+
+
+async def test_a_field_that_kserve_does_not_have_is_found(tmp_path: Path) -> None:
+    spoilt = tmp_path / "inferenceservice.yaml"
+    spoilt.write_text((KSERVE / "inferenceservice.yaml").read_text().replace("modelFormat:", "modelForm:"))
+
+    done = await made_of_kserves_types(spoilt)
+
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith("spec.predictor.model: V1beta1ModelSpec has no modelForm")

@@ -1,4 +1,4 @@
-"""Clients that we cannot run here, by what they send and read: perf_analyzer, and KServe's own."""
+"""A client that we cannot run here, by what it sends and reads: perf_analyzer."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -35,28 +35,6 @@ async def ask(server: RunningServer) -> Ask:
             return await connection.answer()
 
     return send
-
-
-async def test_kserves_client_finds_truth_in_the_bodies_of_the_probes(ask: Ask) -> None:
-    for path, body in (("/v2/health/live", {"live": True}), ("/v2/health/ready", {"ready": True})):
-        answer = await ask(path)
-        assert (answer.status, answer.json()) == (200, body)
-    assert 200 <= (await ask("/v2/models/rows/ready")).status < 300
-
-
-async def test_kserves_client_names_the_model_in_its_request_and_reads_it_in_the_answer(ask: Ask) -> None:
-    tensor = {"name": "x", "shape": [1, 4], "datatype": "FP32", "data": ROW.reshape(-1).tolist()}
-    body = {"id": "0f0f", "model_name": "rows", "inputs": [tensor]}
-    answer = await ask("/v2/models/rows/infer", json.dumps(body).encode(), content_type="application/json")
-    assert answer.headers["content-type"] == "application/json"
-    assert answer.json()["model_name"] == "rows"
-    assert answer.json()["outputs"][0]["data"] == [2, 3, 4, 5]
-
-
-async def test_kserves_client_reads_an_error_only_from_plain_json(ask: Ask) -> None:
-    answer = await ask("/v2/models/nothing/infer", b"{}")
-    assert answer.headers["content-type"] == "application/json"
-    assert isinstance(answer.json()["error"], str)
 
 
 async def test_perf_analyzer_over_http_finds_everything_it_reads(ask: Ask) -> None:

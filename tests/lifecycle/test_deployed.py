@@ -5,18 +5,18 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 import aiohttp
-import numpy as np
 import pytest
 
 from tests.support.graphs import add_one
-from tests.support.grpc_server import grpc_calls, infer_request
+from tests.support.kserve import ask_with_kserve
 from tests.support.manifests import KSERVE, the
 from tests.support.scraping import Scrape
-from tests.support.server import ROOT, server_process
+from tests.support.server import ROOT, SHIPPED, ServerProcess, server_process
 from tests.support.until import until
 
 PAGE: Final = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
@@ -28,17 +28,19 @@ ELSEWHERE: Final = [command for command in COMMANDS if " # " in command]
 BODY: Final = {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}]}
 
 
-def test_the_page_has_commands_of_both_kinds() -> None:
-    assert len(HERE) >= 5
-    assert len(ELSEWHERE) >= 10
+def needing(what: str) -> dict[str, None]:
+    """The commands that need something, each once."""
+    return dict.fromkeys(command for command in ELSEWHERE if command.endswith(f"  # needs {what}"))
 
 
-@pytest.mark.parametrize("command", dict.fromkeys(HERE))
-def test_a_command_that_needs_nothing_runs(command: str) -> None:
+def done_here(command: str) -> None:
+    """Run it as it is typed in a clone, where it must end well without a word of complaint."""
     program, *arguments = shlex.split(command)
-    if ("manifests" in command or program == "kubectl") and shutil.which("kubectl") is None:
+    if "manifests" in command and shutil.which("kubectl") is None:
         pytest.skip("kubectl is not installed")
     start = {"onnxd": [sys.executable, "-m", "onnxd"], "python": [sys.executable]}.get(program, [program])
+    if shutil.which(start[0]) is None:
+        pytest.skip(f"{program} is not installed")
 
     done = subprocess.run(
         [*start, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
@@ -47,28 +49,62 @@ def test_a_command_that_needs_nothing_runs(command: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with server_process(SHIPPED, tmp_path_factory.mktemp("state")) as running:
+        yield running
+
+
+def test_the_page_has_commands_of_each_kind() -> None:
+    assert len(HERE) >= 6
+    assert len(needing("a server")) >= 5
+    assert len(needing("a cluster")) >= 10
+
+
+@pytest.mark.parametrize("command", dict.fromkeys(HERE))
+def test_a_command_that_needs_nothing_runs(command: str) -> None:
+    done_here(command)
+
+
+@pytest.mark.parametrize("command", needing("a server"))
+def test_a_command_that_needs_a_server_runs_against_one(command: str, server: ServerProcess) -> None:
+    typed = command.partition("  # ")[0]
+    assert "localhost:8000" in typed
+    done_here(typed.replace("localhost:8000", server.http.removeprefix("http://")))
+
+
 @pytest.mark.parametrize("command", dict.fromkeys(ELSEWHERE))
 def test_a_command_that_needs_more_says_what_and_names_files_that_are_there(command: str) -> None:
     typed, _, needs = command.partition("  # needs ")
 
-    assert needs in {"a cluster", "docker", "a server"}
+    assert needs in {"a cluster", "docker", "a server", "a terminal of its own", "root", "systemd"}
     for word in shlex.split(typed):
-        if word.startswith(("deploy/", "config/")):
+        if word.startswith(("deploy/", "config/", "requirements/")):
             assert (ROOT / word).exists(), word
 
 
-@pytest.mark.parametrize("layout", ["bare", "triton"])
-async def test_kserves_runtime_starts_a_server_that_serves_what_was_mounted(
-    tmp_path: Path, layout: str
+def bare(mount: Path) -> None:
+    mount.mkdir()
+    (mount / "model.onnx").write_bytes(add_one())
+
+
+def versioned(mount: Path) -> None:
+    for version in (1, 2):
+        (mount / str(version)).mkdir(parents=True)
+        (mount / str(version) / "model.onnx").write_bytes(add_one())
+
+
+def triton(mount: Path) -> None:
+    versioned(mount)
+    (mount / "config.pbtxt").write_text('name: "theirs"\nplatform: "onnxruntime_onnx"\nmax_batch_size: 4\n')
+
+
+@pytest.mark.parametrize("layout", [bare, versioned, triton])
+async def test_kserves_runtime_serves_what_was_mounted_and_its_clients_find_it(
+    tmp_path: Path, layout: Callable[[Path], None]
 ) -> None:
-    mount = tmp_path / "mount"
-    directory = mount if layout == "bare" else mount / "1"
-    directory.mkdir(parents=True)
-    (directory / "model.onnx").write_bytes(add_one())
-    if layout == "triton":
-        (mount / "config.pbtxt").write_text(
-            'name: "theirs"\nplatform: "onnxruntime_onnx"\nmax_batch_size: 4\n'
-        )
+    mount = tmp_path / "models"
+    layout(mount)
     (container,) = the(KSERVE / "clusterservingruntime.yaml", "ClusterServingRuntime")["spec"]["containers"]
     # Where the models are and how long it lingers is the test's; the rest is as KServe would have it.
     arguments = [
@@ -78,19 +114,12 @@ async def test_kserves_runtime_starts_a_server_that_serves_what_was_mounted(
     ]
     environment = {variable["name"]: "2" for variable in container["env"]}
     with server_process(mount, tmp_path / "state", *arguments, **environment) as server:
-        async with aiohttp.ClientSession() as session:
-
-            async def ready() -> bool:
-                async with session.get(f"{server.http}/v2/health/ready") as answer:
-                    return answer.status == 200
-
-            await until(ready)
-            async with session.post(f"{server.http}/v2/models/resnet/infer", json=BODY) as answer:
-                assert (await answer.json())["outputs"][0]["data"] == [2, 3, 4, 5]
-        async with grpc_calls(server.grpc) as calls:
-            row = infer_request("resnet", {"x": np.ones((1, 4), np.float32)})
-            assert (await calls.ask("ModelInfer", row)).model_name == "resnet"
+        found = await ask_with_kserve(server.http, server.grpc, "resnet")
         assert server.terminate() == 0
+
+    output = ["y", "FP32", [1, 4], [2.0, 3.0, 4.0, 5.0]]
+    answered = {"ready": True, "infer": {"id": "seven", "model_name": "resnet", "output": output}}
+    assert found == {"HTTP": answered, "gRPC": answered}
 
 
 async def test_a_model_that_does_not_load_keeps_kserves_pod_from_being_ready(tmp_path: Path) -> None:

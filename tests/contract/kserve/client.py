@@ -1,16 +1,15 @@
-"""KServe's own clients, each asked everything once: what they sent and what they made of the answers.
+"""KServe's own clients, each asked everything once, and what they made of the answers, as JSON.
 
-    python client.py http://HOST:PORT HOST:PORT
+    python client.py http://HOST:PORT HOST:PORT [MODEL]
 
-Runs where `kserve` is installed, which is not here: it brings some sixty packages, and registers protobuf
-names that tritonclient registers as well. record.py calls it.
+With a MODEL only that one is asked for. A program, as `kserve` registers protobuf names that tritonclient
+registers as well: one process cannot have both.
 """
 
 import asyncio
-import base64
 import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import grpc
@@ -26,29 +25,6 @@ Ask = Callable[[], Awaitable[Any]]
 ROW: Final = np.array([[1, 2, 3, 4]], np.float32)
 HALVES: Final = np.array([0.1, -2, 65504], np.float16)
 WORDS: Final = np.array(["hällo", "", "a,b"], object)
-SERVICE: Final = "/inference.GRPCInferenceService/"
-
-
-class Recorder(httpx.AsyncHTTPTransport):
-    """Keeps every request, and sends it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sent: list[Document] = []
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        left_out = ("host", "content-length", "connection")
-        headers = {name: value for name, value in request.headers.items() if name not in left_out}
-        body = base64.b64encode(await request.aread()).decode()
-        self.sent.append(
-            {
-                "method": request.method,
-                "path": request.url.raw_path.decode(),
-                "headers": headers,
-                "body": body,
-            }
-        )
-        return await super().handle_async_request(request)
 
 
 def tensor(name: str, array: Any, *, binary: bool) -> InferInput:
@@ -70,16 +46,9 @@ def understood(result: Any) -> Any:
         return {"model_name": result.model_name, "isLoaded": result.isLoaded}
     if isinstance(result, pb.RepositoryModelUnloadResponse):
         return {"model_name": result.model_name, "isUnloaded": result.isUnloaded}
-    outputs = [
-        {
-            "name": output.name,
-            "datatype": output.datatype,
-            "shape": list(output.shape),
-            "data": values(output),
-        }
-        for output in result.outputs
-    ]
-    return {"id": result.id, "model_name": result.model_name, "outputs": outputs}
+    [output] = result.outputs
+    shown = [output.name, output.datatype, list(output.shape), values(output)]
+    return {"id": result.id, "model_name": result.model_name, "output": shown}
 
 
 def values(output: Any) -> list[Any]:
@@ -87,89 +56,93 @@ def values(output: Any) -> list[Any]:
     return [value.decode() if isinstance(value, bytes) else value for value in flat]
 
 
-async def over_http(url: str) -> list[Document]:
-    recorder = Recorder()
-    client = InferenceRESTClient(RESTConfig(transport=recorder, protocol="v2"))
+async def over_http(url: str) -> Document:
     all_binary: Document = {"parameters": {"binary_data_output": True}}
     one_binary = {"request_outputs": [RequestedOutput("y", {"binary_data": True})]}
+    async with InferenceRESTClient(RESTConfig(protocol="v2")) as client:
 
-    def infer(model: str, array: Any, *, binary: bool, **more: Any) -> Ask:
-        return lambda: client.infer(url, request(model, array, binary=binary, **more), model_name=model)
+        def infer(model: str, array: Any, *, binary: bool, **more: Any) -> Ask:
+            return lambda: client.infer(url, request(model, array, binary=binary, **more), model_name=model)
 
-    questions: dict[str, Ask] = {
-        "server live": lambda: client.is_server_live(url),
-        "server ready": lambda: client.is_server_ready(url),
-        "model ready": lambda: client.is_model_ready(url, "rows"),
-        "infer in JSON": infer("rows", ROW, binary=False),
-        "infer text in JSON": infer("text", WORDS, binary=False),
-        "infer in bytes": infer("rows", ROW, binary=True, **all_binary),
-        "infer in bytes, one output in bytes": infer("rows", ROW, binary=True, **one_binary),
-        "infer in bytes, answered in JSON": infer("rows", ROW, binary=True),
-        "infer text in bytes": infer("text", WORDS, binary=True, **all_binary),
-        "infer FP16": infer("half", HALVES, binary=True, **all_binary),
-        "infer an unknown model": infer("nobody", ROW, binary=False),
-    }
-    found = []
-    for name, ask in questions.items():
-        try:
-            result = understood(await ask())
-        except httpx.HTTPStatusError as error:
-            result = {"status": error.response.status_code, "error": str(error).split(", '")[0]}
-        found.append({"name": f"HTTP: {name}", **recorder.sent.pop(), "understood": result})
-    await client.close()
-    return found
+        return await asked(
+            {
+                "server live": lambda: client.is_server_live(url),
+                "server ready": lambda: client.is_server_ready(url),
+                "model ready": lambda: client.is_model_ready(url, "rows"),
+                "infer in JSON": infer("rows", ROW, binary=False),
+                "infer text in JSON": infer("text", WORDS, binary=False),
+                "infer in bytes": infer("rows", ROW, binary=True, **all_binary),
+                "infer in bytes, one output in bytes": infer("rows", ROW, binary=True, **one_binary),
+                "infer in bytes, answered in JSON": infer("rows", ROW, binary=True),
+                "infer text in bytes": infer("text", WORDS, binary=True, **all_binary),
+                "infer FP16": infer("half", HALVES, binary=True, **all_binary),
+                "infer an unknown model": infer("nobody", ROW, binary=False),
+            }
+        )
 
 
-async def over_grpc(address: str) -> list[Document]:
-    client = InferenceGRPCClient(address)
-    stub = client._client_stub
-    sent: list[Document] = []
-
-    def recorded(name: str, call: Any) -> Any:
-        def ask(message: Any = None, **options: Any) -> Any:
-            message = options.pop("request", message)
-            sent.append(
-                {"path": SERVICE + name, "body": base64.b64encode(message.SerializeToString()).decode()}
-            )
-            return call(message, **options)
-
-        return ask
-
-    for name in ("ServerLive", "ServerReady", "ModelReady", "ModelInfer", "RepositoryModelLoad",
-                 "RepositoryModelUnload"):  # fmt: skip
-        setattr(stub, name, recorded(name, getattr(stub, name)))
+async def over_grpc(address: str) -> Document:
     typed = InferRequest("rows", [InferInput("x", [1, 4], "FP32", [1.0, 2.0, 3.0, 4.0])], "seven")
     typed_text = InferRequest("text", [InferInput("x", [2], "BYTES", ["hällo", ""])], "seven")
-    questions: dict[str, Ask] = {
-        "server live": client.is_server_live,
-        "server ready": client.is_server_ready,
-        "model ready": lambda: client.is_model_ready("rows"),
-        "an unknown model ready": lambda: client.is_model_ready("nobody"),
-        "infer in typed contents": lambda: client.infer(typed),
-        "infer text in typed contents": lambda: client.infer(typed_text),
-        "infer in bytes": lambda: client.infer(request("rows", ROW, binary=True)),
-        "infer text in bytes": lambda: client.infer(request("text", WORDS, binary=True)),
-        "infer FP16": lambda: client.infer(request("half", HALVES, binary=True)),
-        "infer an unknown model": lambda: client.infer(request("nobody", ROW, binary=True)),
-        "unload": lambda: stub.RepositoryModelUnload(
-            pb.RepositoryModelUnloadRequest(model_name="comes_and_goes")
-        ),
-        "load": lambda: stub.RepositoryModelLoad(pb.RepositoryModelLoadRequest(model_name="comes_and_goes")),
-    }
-    found = []
+    leaving = pb.RepositoryModelUnloadRequest(model_name="comes_and_goes")
+    coming = pb.RepositoryModelLoadRequest(model_name="comes_and_goes")
+    async with InferenceGRPCClient(address) as client:
+        stub = client._client_stub  # the client has no calls of its own for these two
+        return await asked(
+            {
+                "server live": client.is_server_live,
+                "server ready": client.is_server_ready,
+                "model ready": lambda: client.is_model_ready("rows"),
+                "an unknown model ready": lambda: client.is_model_ready("nobody"),
+                "infer in typed contents": lambda: client.infer(typed),
+                "infer text in typed contents": lambda: client.infer(typed_text),
+                "infer in bytes": lambda: client.infer(request("rows", ROW, binary=True)),
+                "infer text in bytes": lambda: client.infer(request("text", WORDS, binary=True)),
+                "infer FP16": lambda: client.infer(request("half", HALVES, binary=True)),
+                "infer an unknown model": lambda: client.infer(request("nobody", ROW, binary=True)),
+                "unload": lambda: stub.RepositoryModelUnload(leaving),
+                "load": lambda: stub.RepositoryModelLoad(coming),
+            }
+        )
+
+
+async def one_model(url: str, address: str, model: str) -> Document:
+    """As over_http and over_grpc, of one model that takes ROW."""
+    in_json = request(model, ROW, binary=False)
+    in_bytes = request(model, ROW, binary=True)
+    async with InferenceRESTClient(RESTConfig(protocol="v2")) as rest, InferenceGRPCClient(address) as rpc:
+        return {
+            "HTTP": await asked(
+                {
+                    "ready": lambda: rest.is_model_ready(url, model),
+                    "infer": lambda: rest.infer(url, in_json, model_name=model),
+                }
+            ),
+            "gRPC": await asked(
+                {"ready": lambda: rpc.is_model_ready(model), "infer": lambda: rpc.infer(in_bytes)}
+            ),
+        }
+
+
+async def asked(questions: Mapping[str, Ask]) -> Document:
+    """Each in turn."""
+    found: Document = {}
     for name, ask in questions.items():
         try:
-            result = understood(await ask())
+            found[name] = understood(await ask())
+        except httpx.HTTPStatusError as error:
+            found[name] = {"status": error.response.status_code, "error": str(error).split(", '")[0]}
         except grpc.aio.AioRpcError as error:
-            result = {"status": error.code().name, "error": error.details()}
-        found.append({"name": f"gRPC: {name}", **sent.pop(), "understood": result})
-    await client.close()
+            found[name] = {"status": error.code().name, "error": error.details()}
     return found
 
 
-async def main(url: str, address: str) -> None:
-    exchange = await over_http(url) + await over_grpc(address)
-    json.dump(exchange, sys.stdout, ensure_ascii=False)
+async def main(url: str, address: str, model: str = "") -> None:
+    if model:
+        found = await one_model(url, address, model)
+    else:
+        found = {"HTTP": await over_http(url), "gRPC": await over_grpc(address)}
+    json.dump(found, sys.stdout)
 
 
 if __name__ == "__main__":
