@@ -19,7 +19,8 @@ import yaml
 from prometheus_client import Metric as PrometheusMetric
 from prometheus_client.openmetrics import parser
 
-from onnxd.telemetry.instruments import SERVER_INSTRUMENTS, VERSION_INSTRUMENTS, Instrument, Kind
+from onnxd.telemetry.instrument import Instrument, Kind
+from onnxd.telemetry.instruments import SERVER_INSTRUMENTS, VERSION_INSTRUMENTS
 from onnxd.telemetry.metric_export import MetricExportConfig
 from onnxd.telemetry.setup import TracingConfig
 from tests.support.graphs import add_one

@@ -22,7 +22,8 @@ class HealthHandlers:
     async def started(self, _: Call) -> web.Response:
         """503 until the repository's first load is over; then 200, whatever came of it and until the end."""
         if not self.inference.started:
-            raise ServerDraining("the server is starting: the first load is not over", retry_after_s=1.0)
+            waits = self.inference.awaited() or "the first load is not over"
+            raise ServerDraining(f"the server is starting: {waits}", retry_after_s=1.0)
         return json_response({"started": True})
 
     async def ready(self, _: Call) -> web.Response:
@@ -38,9 +39,8 @@ class HealthHandlers:
                 "the server is not ready: one of its workers is being started", retry_after_s=1.0
             )
         if not self.inference.ready:
-            raise ServerDraining(
-                "the server is not ready: it is starting, or shutting down", retry_after_s=1.0
-            )
+            why = self.inference.awaited() or "it is starting, or shutting down"
+            raise ServerDraining(f"the server is not ready: {why}", retry_after_s=1.0)
         return json_response({"ready": True})
 
     async def model_ready(self, call: Call) -> web.Response:

@@ -14,13 +14,8 @@ from hypothesis import given, settings
 
 from onnxd.messages import Timeline
 from onnxd.telemetry.exposition import exposition
-from onnxd.telemetry.instruments import (
-    SERVER_INSTRUMENTS,
-    VERSION_INSTRUMENTS,
-    VERSION_LABELS,
-    Instrument,
-    Kind,
-)
+from onnxd.telemetry.instrument import Instrument, Kind
+from onnxd.telemetry.instruments import SERVER_INSTRUMENTS, VERSION_INSTRUMENTS, VERSION_LABELS
 from onnxd.telemetry.machine import MachineUsage, ProcessUsage
 from onnxd.telemetry.observation import Observation, RunTimes, VersionObservation
 from onnxd.telemetry.refusals import REASONS
