@@ -85,6 +85,7 @@ class Server(Fronts):
     lifecycle: Lifecycle
     threads: ThreadBudget
     memory: MemoryLedger
+    remote: RemoteRoots
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,15 @@ async def open_server(
     control = Control(catalog, lifecycle, trials, threads, memory, lifecycle.loads.copy, spans, remote)
     fronts = await open_fronts(settings, resources, control, tracing, log)
     return Server(
-        fronts.http, fronts.grpc, fronts.inference, fronts.metrics, fronts.seen, lifecycle, threads, memory
+        fronts.http,
+        fronts.grpc,
+        fronts.inference,
+        fronts.metrics,
+        fronts.seen,
+        lifecycle,
+        threads,
+        memory,
+        remote,
     )
 
 

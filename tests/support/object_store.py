@@ -1,9 +1,7 @@
-"""A real S3 server of the tests' own (moto), in a process on loopback, and what people do to a bucket in it."""
+"""A real S3 server (moto) in a process on loopback, and what people do to a bucket in it."""
 
 import contextlib
 import itertools
-import os
-import re
 import signal
 import subprocess
 import sys
@@ -19,7 +17,15 @@ from tests.support.graphs import row_constant
 
 KEY_ID: Final = "AKIAIOSFODNN7EXAMPLE"
 SECRET: Final = "wJalrXUtnFEMI-not-to-be-shown-EXAMPLEKEY"  # noqa: S105 made up
-_STARTED: Final = re.compile(r"Running on http://127\.0\.0\.1:(\d+)")
+_PROGRAM: Final = """
+import sys
+from moto.server import ThreadedMotoServer
+server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+sys.stdin.read()
+"""
+"""Ends with whoever has started it."""
 _BUCKETS: Final = itertools.count(1)
 
 
@@ -100,6 +106,9 @@ class TestBucket:
     def keys(self) -> list[str]:
         return [each["path"] for chunk in self.store.list() for each in chunk]
 
+    def sizes(self) -> list[int]:
+        return [each["size"] for chunk in self.store.list() for each in chunk]
+
     def remove(self) -> None:
         """The whole bucket."""
         self.delete(*self.keys())
@@ -107,35 +116,23 @@ class TestBucket:
 
 
 @contextlib.contextmanager
-def s3_server(port: int = 0) -> Iterator[Storage]:
-    """One process of it."""
+def s3_server() -> Iterator[Storage]:
+    """One process of it, on a free port."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        [sys.executable, "-c", _PROGRAM],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # a line for each request
         text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
-    assert process.stderr is not None
+    assert process.stdout is not None
     try:
-        number = _port(process.stderr)
-        # It logs each request: a pipe that nobody empties would stop it.
-        with contextlib.ExitStack() as stack:
-            drain = subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL)  # noqa: S607
-            stack.callback(drain.wait)
-            stack.callback(process.kill)
-            yield Storage(number, process)
+        port = process.stdout.readline()
+        assert port, "the S3 server has not started"
+        yield Storage(int(port), process)
     finally:
         process.kill()
-        process.stderr.close()
-        process.wait()
-
-
-def _port(lines: Iterator[str]) -> int:
-    for line in lines:
-        if match := _STARTED.search(line):
-            return int(match[1])
-    pytest.fail("the S3 server has not started")
+        process.communicate()
 
 
 def given_credentials(environment: pytest.MonkeyPatch) -> None:

@@ -99,6 +99,8 @@ class StorageObservation:
     bytes: int
     age_s: float | None
     """Since the last look that succeeded; None = none has."""
+    looks: int
+    """Begun so far."""
     downloaded_bytes: int
     failures: Mapping[str, int]
     """Looks and downloads, by why they failed; every reason is there."""

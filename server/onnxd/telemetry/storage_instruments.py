@@ -29,6 +29,12 @@ STORAGE_INSTRUMENTS: Final[tuple[Instrument[Observation], ...]] = (
         labels=("repository",),
     ),
     Instrument(
+        "onnxd_object_store_looks_total", Kind.COUNTER, "looks",
+        "Looks at the object store, those that failed included.",
+        _each(lambda seen: seen.looks),
+        labels=("repository",),
+    ),
+    Instrument(
         "onnxd_object_store_downloaded_bytes_total", Kind.COUNTER, "bytes",
         "Bytes of objects that were downloaded.",
         _each(lambda seen: seen.downloaded_bytes),

@@ -93,7 +93,7 @@ def arrange(listing: Listing, bounds: Bounds, single_model: str = "") -> RemoteR
             refused[name] = why
     for each in listing.objects:
         name, slash, path = (single, "/", each.key) if single else each.key.partition("/")
-        if ignored(name) or not slash:
+        if not slash or _passed_over(name):
             if not slash and name.endswith(".onnx"):
                 problems.append(
                     f"{show(each.key)} lies directly under the prefix; a model is NAME/1/model.onnx, or is "
@@ -147,8 +147,12 @@ def _without_markers(objects: Sequence[RemoteObject]) -> Iterator[tuple[str, Rem
     above = {each.key[:cut] for each in objects for cut, char in enumerate(each.key) if char == "/"}
     for each in objects:
         marker = each.size == 0 and (not each.key or each.key.endswith("/") or each.key in above)
-        if not marker and not any(part not in (".", "..") and ignored(part) for part in each.key.split("/")):
+        if not marker and not any(map(_passed_over, each.key.split("/"))):
             yield each.key, each
+
+
+def _passed_over(part: str) -> bool:
+    return part not in (".", "..") and ignored(part)
 
 
 def _fault(objects: Iterable[RemoteObject], bounds: Bounds) -> str:

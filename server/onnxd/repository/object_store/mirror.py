@@ -40,7 +40,7 @@ class Mirror:
     OSError; none may run beside another, but for `download`."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
+        self.directory: Final = directory
         self._resources = ExitStack()
 
     def __enter__(self) -> "Mirror":
@@ -48,21 +48,21 @@ class Mirror:
         mend = "name another with object_store.cache_dir"
         with ExitStack() as resources:
             try:
-                self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-                lock = os.open(self._directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                lock = os.open(self.directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 resources.callback(os.close, lock)
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 for name in (_STATES, _OBJECTS):
                     self._own(name)
-                shutil.rmtree(self._directory / _STAGING, ignore_errors=True)
+                shutil.rmtree(self.directory / _STAGING, ignore_errors=True)
                 self._own(_STAGING)
             except BlockingIOError as error:
                 raise StateDirectoryUnusable(
-                    f"the copy of the repository in {self._directory} is in use by another server; {mend}"
+                    f"the copy of the repository in {self.directory} is in use by another server; {mend}"
                 ) from error
             except OSError as error:
                 raise StateDirectoryUnusable(
-                    f"cannot use {self._directory} for the copy of the repository: {error.strerror}; {mend}"
+                    f"cannot use {self.directory} for the copy of the repository: {error.strerror}; {mend}"
                 ) from error
             self._resources = resources.pop_all()
         return self
@@ -75,7 +75,7 @@ class Mirror:
     def local(self) -> dict[str, str]:
         """The digest of each model that is copied."""
         found = {}
-        for entry in os.scandir(self._directory):
+        for entry in os.scandir(self.directory):
             if entry.is_symlink() and entry.is_dir():
                 digest = os.path.basename(os.readlink(entry.path))
                 found[entry.name] = digest if _DIGEST.fullmatch(digest) else ""
@@ -87,7 +87,7 @@ class Mirror:
 
     def draft(self) -> Path:
         """A path for a new file, for `keep` or `discard`."""
-        return Path(tempfile.mkdtemp(dir=self._directory / _STAGING)) / "new"
+        return Path(tempfile.mkdtemp(dir=self.directory / _STAGING)) / "new"
 
     def keep(self, draft: Path, wanted: RemoteObject) -> None:
         """Take a file that was written whole."""
@@ -100,7 +100,7 @@ class Mirror:
 
     def swap(self, model: RemoteModel) -> None:
         """Show this state of a model from now on. All its objects are here."""
-        state = self._directory / _STATES / model.digest
+        state = self.directory / _STATES / model.digest
         if not state.is_dir():
             draft = self.draft()
             draft.mkdir()
@@ -112,11 +112,11 @@ class Mirror:
             draft.parent.rmdir()
         draft = self.draft()
         draft.symlink_to(Path(_STATES, model.digest))
-        draft.rename(self._directory / model.name)
+        draft.rename(self.directory / model.name)
         draft.parent.rmdir()
 
     def remove(self, name: str) -> None:
-        (self._directory / name).unlink(missing_ok=True)
+        (self.directory / name).unlink(missing_ok=True)
 
     def collect(self, wanted: Iterable[RemoteModel]) -> None:
         """Remove what neither is shown nor belongs to one of these models. Not at once after a swap: the
@@ -124,13 +124,13 @@ class Mirror:
         wanted = tuple(wanted)
         states = set(self.local().values()) | {model.digest for model in wanted}
         objects = {self._object(each).name for model in wanted for each in model.files.values()}
-        for entry in os.scandir(self._directory / _STATES):
+        for entry in os.scandir(self.directory / _STATES):
             if entry.name in states:
                 links = (path for path in Path(entry.path).rglob("*") if path.is_symlink())
                 objects.update(os.path.basename(os.readlink(path)) for path in links)
             else:
                 shutil.rmtree(entry.path, ignore_errors=True)
-        for entry in os.scandir(self._directory / _OBJECTS):
+        for entry in os.scandir(self.directory / _OBJECTS):
             if entry.name not in objects:
                 os.unlink(entry.path)
 
@@ -143,11 +143,11 @@ class Mirror:
 
     def _object(self, wanted: RemoteObject) -> Path:
         key = repr((wanted.key, wanted.size, wanted.tag)).encode()
-        return self._directory / _OBJECTS / hashlib.sha256(key).hexdigest()
+        return self.directory / _OBJECTS / hashlib.sha256(key).hexdigest()
 
     def _own(self, name: str) -> None:
         """A directory of ours, never one that a link leads to."""
-        path = self._directory / name
+        path = self.directory / name
         path.mkdir(mode=0o700, exist_ok=True)
         if path.is_symlink():
             raise OSError(errno.ELOOP, f"{name} in it is a link")

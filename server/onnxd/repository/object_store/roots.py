@@ -38,7 +38,8 @@ class RemoteRoots:
         self._config = config
         self._cache_dir = cache_dir
         self._single_model = single_model
-        self._syncs: dict[Path, Sync] = {}
+        self.syncs: Final[dict[Path, Sync]] = {}
+        """Of those that lie in object stores, by their copies."""
         self._resources = AsyncExitStack()
         self._tasks = asyncio.TaskGroup()
         self._running: list[asyncio.Task[None]] = []
@@ -54,19 +55,19 @@ class RemoteRoots:
         async with AsyncExitStack() as resources:
             for root, directory in zip(self._given, self.directories, strict=True):
                 url = url_of(root)
-                if url is None or directory in self._syncs:
+                if url is None or directory in self.syncs:
                     continue
                 try:
                     bucket = RemoteBucket(url, self._config)
                 except StorageFault as fault:
                     raise ObjectStorageUnavailable(fault.message) from fault
                 mirror = resources.enter_context(Mirror(directory))
-                self._syncs[directory] = Sync(
+                self.syncs[directory] = Sync(
                     url, bucket, mirror, self._config, single_model=self._single_model
                 )
             self._resources = resources.pop_all()
         await self._tasks.__aenter__()
-        for sync in self._syncs.values():
+        for sync in self.syncs.values():
             self._running.append(self._tasks.create_task(sync.run(), name="object store"))
         return self
 
@@ -85,18 +86,18 @@ class RemoteRoots:
 
     async def arrived(self) -> None:
         """Wait until each repository has something to serve from, if only from before this start."""
-        for sync in self._syncs.values():
+        for sync in self.syncs.values():
             await sync.arrived.wait()
 
     def awaited(self) -> str:
         """What a repository that has not arrived waits for; empty = all have."""
-        for sync in self._syncs.values():
+        for sync in self.syncs.values():
             if not sync.arrived.is_set():
                 return sync.trouble or "the first copy of a repository in an object store is being made"
         return ""
 
     def observe(self) -> tuple[StorageObservation, ...]:
-        return tuple(sync.observe() for sync in self._syncs.values())
+        return tuple(sync.observe() for sync in self.syncs.values())
 
     def read(self, roots: Sequence[Path]) -> RepositorySnapshot:
         """As `scan`, and with what is known of models that are not here. Blocking; does not raise.
@@ -104,7 +105,7 @@ class RemoteRoots:
         A repository of which there is no copy yet cannot be read. A model of which there is none, because it
         waits or is refused, has that for its fault.
         """
-        there = {root: sync for root in roots if (sync := self._syncs.get(root)) is not None}
+        there = {root: sync for root in roots if (sync := self.syncs.get(root)) is not None}
         missing = [root for root, sync in there.items() if not sync.arrived.is_set()]
         snapshot = scan([root for root in roots if root not in missing], self._single_model)
         if not there:

@@ -56,6 +56,7 @@ class Sync:
         self._said: frozenset[str] = frozenset()
         self._failures: Final[dict[str, int]] = dict.fromkeys(REASONS, 0)
         self._failed_in_turn = 0
+        self._looks = 0
         self._downloaded_bytes = 0
         self._held = RemoteRepository({}, {}, ())
         self._last_success_s: float | None = None
@@ -76,6 +77,7 @@ class Sync:
 
     async def look(self) -> float:
         """One look, whatever it comes to. Returns in how many seconds the next is due."""
+        self._looks += 1
         try:
             moving = await self._sync()
         except StorageFault as fault:
@@ -208,6 +210,7 @@ class Sync:
             objects=sum(len(model.files) for model in models),
             bytes=sum(model.size_bytes for model in models),
             age_s=None if last is None else time.monotonic() - last,
+            looks=self._looks,
             downloaded_bytes=self._downloaded_bytes,
             failures=self._failures.copy(),
         )

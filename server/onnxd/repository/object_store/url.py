@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import AfterValidator, WithJsonSchema
 
 SCHEMES: Final = {"s3": "S3", "gs": "Google Cloud Storage", "az": "Azure Blob Storage"}
 
@@ -48,14 +48,14 @@ def parse_url(text: str) -> ObjectUrl:
     return ObjectUrl(match[1], bucket, prefix)
 
 
-def _root(value: object) -> object:
+def _root(value: Path | str) -> Path | str:
     if isinstance(value, str):
         return str(parse_url(value)) if "://" in value else Path(value)
     return value
 
 
 RepositoryRoot = Annotated[
-    Path | str, BeforeValidator(_root), WithJsonSchema({"type": "string", "format": "path"})
+    str | Path, AfterValidator(_root), WithJsonSchema({"type": "string", "format": "path"})
 ]
 """A directory as a Path, a place in an object store as the text of its URL."""
 
