@@ -1,10 +1,13 @@
 """A repository in a real S3 server: what is uploaded serves, whatever becomes of the server after that."""
 
+import asyncio
 import contextlib
 import hashlib
 import json
 import logging
 import os
+import re
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -35,7 +38,7 @@ from tests.support.object_store import (
 )
 from tests.support.one_model import answer, until_answer
 from tests.support.scraping import Scrape
-from tests.support.server import QUICK_WATCH, RunningServer, publish, running_server, server_process
+from tests.support.server import QUICK_WATCH, ROOT, RunningServer, publish, running_server, server_process
 from tests.support.until import until
 
 pytestmark = pytest.mark.timeout(120)
@@ -336,6 +339,24 @@ async def test_of_several_workers_only_the_supervisor_looks_and_all_serve(
         assert page.value("onnxd_object_store_objects", repository=bucket.url) == len(objects) == 2
         assert page.value("onnxd_object_store_downloaded_bytes_total", repository=bucket.url) == sum(objects)
         assert SECRET not in "".join(server.log)
+
+
+async def test_the_program_of_the_documentation_publishes_a_model(
+    storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [program] = re.findall(r"```python\n(.*?)```", (ROOT / "docs/object-storage.md").read_text(), re.DOTALL)
+    bucket = storage.bucket("models")
+    bucket.prefix = "team"
+    publish(tmp_path / "build", "digits", 1, row_constant(1), "max_batch_size: 8\n")
+    given_credentials(monkeypatch)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", storage.endpoint)
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    monkeypatch.setenv("PATH", os.path.dirname(sys.executable), prepend=os.pathsep)
+    await asyncio.to_thread(subprocess.run, [sys.executable, "-c", program], cwd=tmp_path, check=True)
+
+    async with serving(bucket, tmp_path) as server:
+        assert await answer(server, model="digits") == 1
+        assert sorted(bucket.keys()) == ["digits/1/model.onnx", "digits/config.yaml", "digits/manifest.yaml"]
 
 
 def test_without_the_package_the_server_says_what_to_install(

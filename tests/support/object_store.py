@@ -40,9 +40,9 @@ class Storage:
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def bucket(self) -> "TestBucket":
-        """A new one."""
-        name = f"models-{next(_BUCKETS)}"
+    def bucket(self, name: str = "") -> "TestBucket":
+        """A new one; "" = of any name."""
+        name = name or f"models-{next(_BUCKETS)}"
         self._ask("PUT", f"/{name}")
         return TestBucket(self, name)
 

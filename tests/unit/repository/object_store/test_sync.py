@@ -154,6 +154,7 @@ async def test_without_a_copy_a_store_that_fails_is_waited_for(mirror: Mirror) -
 
     assert not sync.arrived.is_set()
     assert sync.observe().age_s is None
+    assert sync.observe().looks == 1
 
 
 async def test_with_a_copy_from_before_a_store_that_fails_is_not_waited_for(mirror: Mirror) -> None:
