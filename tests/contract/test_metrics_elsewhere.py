@@ -21,9 +21,9 @@ from prometheus_client.openmetrics import parser
 
 from onnxd.telemetry.instrument import Instrument, Kind
 from onnxd.telemetry.instruments import SERVER_INSTRUMENTS, VERSION_INSTRUMENTS
-from onnxd.telemetry.storage_instruments import STORAGE_INSTRUMENTS
 from onnxd.telemetry.metric_export import MetricExportConfig
 from onnxd.telemetry.setup import TracingConfig
+from onnxd.telemetry.storage_instruments import STORAGE_INSTRUMENTS
 from tests.support.graphs import add_one
 from tests.support.otlp_receiver import GrpcReceiver, MetricsReceiver
 from tests.support.scraping import Scrape

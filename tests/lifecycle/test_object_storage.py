@@ -27,6 +27,8 @@ from onnxd.repository.object_store.faults import StorageFault
 from onnxd.repository.object_store.sync import Sync
 from onnxd.repository.object_store.url import parse_url
 from onnxd.settings.server_settings import ServerSettings
+from onnxd.workers.serving import open_supervised
+from onnxd.workers.sockets import HTTP, SharedPorts
 from tests.support.graphs import row_constant
 from tests.support.object_store import (
     KEY_ID,
@@ -357,6 +359,35 @@ async def test_the_program_of_the_documentation_publishes_a_model(
     async with serving(bucket, tmp_path) as server:
         assert await answer(server, model="digits") == 1
         assert sorted(bucket.keys()) == ["digits/1/model.onnx", "digits/config.yaml", "digits/manifest.yaml"]
+
+
+async def test_workers_say_what_the_supervisor_waits_for(
+    storage: Storage, bucket: TestBucket, tmp_path: Path
+) -> None:
+    bucket.publish("one", 1, 1)
+    settings = replace(settings_of(bucket, tmp_path), workers=2)
+    storage.check_credentials(True)
+    try:
+        with SharedPorts(settings, 2) as ports:
+            async with contextlib.AsyncExitStack() as resources:
+                parts = await open_supervised(settings, 2, resources, ports)
+                await parts.workers.all_listen()
+                url = f"http://127.0.0.1:{ports.ports[HTTP].number}"
+
+                async def is_told() -> bool:
+                    async with ClientSession(url) as session, session.get("/v2/health/ready") as response:
+                        assert response.status == 503
+                        return "S3 does not take the credentials" in await response.text()
+
+                await until(is_told)
+                storage.check_credentials(False)
+                await parts.lifecycle.started.wait()
+                await parts.crew.open()
+                await parts.crew.settled()
+                async with ClientSession(url) as session, session.get("/v2/health/ready") as response:
+                    assert response.status == 200
+    finally:
+        storage.check_credentials(False)
 
 
 def test_without_the_package_the_server_says_what_to_install(

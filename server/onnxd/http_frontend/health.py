@@ -34,13 +34,16 @@ class HealthHandlers:
                 "strict_readiness)",
                 retry_after_s=1.0,
             )
+        if why := self.inference.awaited():
+            raise ServerDraining(f"the server is not ready: {why}", retry_after_s=1.0)
         if not self.inference.whole:
             raise ServerDraining(
                 "the server is not ready: one of its workers is being started", retry_after_s=1.0
             )
         if not self.inference.ready:
-            why = self.inference.awaited() or "it is starting, or shutting down"
-            raise ServerDraining(f"the server is not ready: {why}", retry_after_s=1.0)
+            raise ServerDraining(
+                "the server is not ready: it is starting, or shutting down", retry_after_s=1.0
+            )
         return json_response({"ready": True})
 
     async def model_ready(self, call: Call) -> web.Response:

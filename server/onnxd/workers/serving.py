@@ -81,6 +81,7 @@ async def open_supervised(
     )
     remote = await resources.enter_async_context(remote_roots_of(settings))
     lifecycle = await resources.enter_async_context(lifecycle_of(settings, catalog, loader, remote))
+    crew.awaited = remote.awaited
     workers = await resources.enter_async_context(
         Workers(settings, crew, ports, lifecycle, nursery, remote.observe)
     )

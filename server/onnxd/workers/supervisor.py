@@ -242,6 +242,8 @@ class Workers:
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
             await self._crew.look()
+            if not self._crew.opened:
+                self._crew.tell_whole()
             for member in self._crew.silent(loop.time(), _MOST_SILENCE_S):
                 member.kill("silent", f"it has said nothing for {_MOST_SILENCE_S:g} s, and was killed")
 

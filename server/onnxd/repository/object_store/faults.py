@@ -31,6 +31,11 @@ _WRONG_CREDENTIALS: Final = frozenset(
         "AuthenticationFailed", "TokenRefreshRequired", "RequestTimeTooSkewed",
     }
 )  # fmt: skip
+_ASKED: Final = re.compile(r"Error performing [A-Z]+ (\S+)")
+_ISSUERS: Final = re.compile(
+    r"/latest/(api/token|meta-data)|/computeMetadata/|/metadata/identity|/oauth2/|/token\b|//sts\."
+)
+"""Whom a library asks for credentials: a machine's metadata, and providers' token services."""
 _BAD_KEY: Final = re.compile(r'[Pp]ath "([^"]{0,1024})"')
 
 
@@ -61,10 +66,17 @@ def told(url: ObjectUrl, error: BaseException) -> StorageFault:
         return StorageFault("timeout", f"{url} did not answer within object_store.timeout")
     if kind == "PreconditionError":
         return StorageFault("changed", f"{url}: an object has changed since it was listed")
-    if code in _WRONG_CREDENTIALS or kind == "UnauthenticatedError" or _about_credentials(text, status):
+    asked = _ASKED.search(text)
+    if asked is not None and url.bucket not in asked[1] and _ISSUERS.search(asked[1]):
         return StorageFault(
             "credentials",
-            f"{url}: {SCHEMES[url.scheme]} does not take the credentials ({answer or 'none could be had'}); "
+            f"{url}: no credentials for {SCHEMES[url.scheme]} could be had; they come from "
+            f"{CREDENTIALS[url.scheme]}; object_store.anonymous asks without any",
+        )
+    if code in _WRONG_CREDENTIALS or kind == "UnauthenticatedError" or status == "401":
+        return StorageFault(
+            "credentials",
+            f"{url}: {SCHEMES[url.scheme]} does not take the credentials ({answer}); "
             f"they come from {CREDENTIALS[url.scheme]}; object_store.anonymous asks without any",
         )
     if kind == "PermissionDeniedError" or status == "403":
@@ -92,13 +104,6 @@ def told(url: ObjectUrl, error: BaseException) -> StorageFault:
             "unreachable", f"{url} cannot be reached; see object_store.endpoint and the network"
         )
     return StorageFault("other", f"{url}: the store's answer could not be used ({kind})")
-
-
-def _about_credentials(text: str, status: str) -> bool:
-    """Whether it never came to a request, as no credentials could be had."""
-    return not status and any(
-        sign in text for sign in ("instance metadata", "Metadata", "CredentialsNotLoaded", "169.254.169.254")
-    )
 
 
 def _bad_key(text: str) -> str:

@@ -15,6 +15,8 @@ from onnxd.units import size_text
 
 MAX_PART_BYTES: Final = 255
 """Of what a file system takes as a name."""
+MAX_KEY_BYTES: Final = 2048
+"""So that it is a path wherever the copy lies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +185,8 @@ def _fault(objects: Iterable[RemoteObject], bounds: Bounds) -> str:
 def key_problem(key: str) -> str:
     """Why a key cannot be a path within a model's directory; empty = it can."""
     parts = key.split("/")
+    if len(key.encode("utf-8", "surrogatepass")) > MAX_KEY_BYTES:
+        return f"it is longer than {MAX_KEY_BYTES} bytes"
     if len(parts) > MAX_DEPTH:
         return f"it has more than {MAX_DEPTH} parts"
     for part in parts:

@@ -28,6 +28,9 @@ _LONGEST_BACK_OFF_S: Final = 300.0
 _JITTER: Final = 0.25
 """Of each wait, so that replicas that were started together do not ask together."""
 
+_OF_THE_STORE: Final = frozenset({"credentials", "disk", "timeout", "unreachable"})
+"""Why a download fails that would make the next one fail too."""
+
 MOVING: Final = "its objects are still changing in the object store"
 
 _log = structlog.get_logger(__name__)
@@ -55,6 +58,8 @@ class Sync:
         self._chance = chance
         self._said: frozenset[str] = frozenset()
         self._failures: Final[dict[str, int]] = dict.fromkeys(REASONS, 0)
+        self._unhad: Mapping[str, str] = {}
+        """Models of which objects could not be downloaded in the last look, and why."""
         self._failed_in_turn = 0
         self._looks = 0
         self._downloaded_bytes = 0
@@ -113,19 +118,22 @@ class Sync:
             self.waiting = {}
             return False
         self.waiting = {model.name: "its objects are being downloaded" for model in plan.take}
-        changed = await self._download(plan)
+        failed = await self._download(plan)
         await asyncio.sleep(max(0.0, began_s + self._config.settle - time.monotonic()))
         confirmed = confirm(plan, await self._listed())
         for model in confirmed.swap:
-            if model.name not in changed:
+            if model.name not in failed:
                 await asyncio.to_thread(self._mirror.swap, model)
                 _log.info("model synced", repository=str(self._url), model=model.name, bytes=model.size_bytes)
         for name in confirmed.remove:
             await asyncio.to_thread(self._mirror.remove, name)
             _log.info("model is gone from the object store", repository=str(self._url), model=name)
-        moving = changed.union(confirmed.moving)
-        self.waiting = dict.fromkeys(moving, MOVING)
-        return bool(moving)
+        for name in sorted(failed):
+            if failed[name] not in (MOVING, self._unhad.get(name)):
+                _log.warning("object store", repository=str(self._url), model=name, problem=failed[name])
+        self._unhad = failed
+        self.waiting = dict.fromkeys(confirmed.moving, MOVING) | failed
+        return MOVING in self.waiting.values()
 
     async def _listed(self) -> RemoteRepository:
         remote = arrange(await self._bucket.listing(), self._bounds, self._single_model)
@@ -136,8 +144,10 @@ class Sync:
         self._said = told
         return remote
 
-    async def _download(self, plan: SyncPlan) -> set[str]:
-        """Bring what is lacking. Returns the models of which an object had changed by then."""
+    async def _download(self, plan: SyncPlan) -> dict[str, str]:
+        """Bring what is lacking. Returns the models of which an object could not be had, and why.
+
+        Raises StorageFault for what concerns the others too."""
         lacking: dict[RemoteObject, str] = {}
         for model in plan.take:
             for each in await asyncio.to_thread(self._mirror.lacking, model):
@@ -147,15 +157,17 @@ class Sync:
         async with asyncio.TaskGroup() as tasks:
             for each, name in lacking.items():
                 await slots.acquire()
-                if any(fault.reason != "changed" for _, fault in outcomes):
+                if any(fault.reason in _OF_THE_STORE for _, fault in outcomes):
                     slots.release()
                     break
                 tasks.create_task(self._fetch(each, name, slots, outcomes))
-        for _, fault in outcomes:
-            if fault.reason != "changed":
+        failed: dict[str, str] = {}
+        for name, fault in outcomes:
+            if fault.reason in _OF_THE_STORE:
                 raise fault
-        self._failures["changed"] += len(outcomes)
-        return {name for name, _ in outcomes}
+            self._failures[fault.reason] += 1
+            failed[name] = MOVING if fault.reason == "changed" else fault.message
+        return failed
 
     async def _fetch(
         self,

@@ -32,7 +32,20 @@ def answer(status: int, code: str) -> str:
         (TimeoutError(QUOTED), "timeout", "object_store.timeout"),
         (exceptions.GenericError(f"error sending request {QUOTED}"), "unreachable", "object_store.endpoint"),
         (exceptions.GenericError(f"operation timed out {QUOTED}"), "timeout", "object_store.timeout"),
-        (exceptions.GenericError(f"no such instance metadata {QUOTED}"), "credentials", "none could be had"),
+        (
+            exceptions.GenericError(
+                f"Error performing PUT http://169.254.169.254/latest/api/token in 1ms - {QUOTED}"
+            ),
+            "credentials",
+            "could be had",
+        ),
+        (
+            exceptions.GenericError(
+                "Error performing GET http://127.0.0.1:1/models/oauth2/token in 1ms - HTTP error: error sending request"
+            ),
+            "unreachable",
+            "cannot be reached",
+        ),
         (exceptions.GenericError(QUOTED), "other", "GenericError"),
         (ValueError(QUOTED), "other", "ValueError"),
     ],

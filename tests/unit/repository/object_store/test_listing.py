@@ -36,6 +36,7 @@ def test_the_first_part_of_a_key_names_the_model_and_the_rest_its_file() -> None
         (("a/" + "x" * 256,), "longer than 255 bytes"),
         (("a/" + "ä" * 128,), "longer than 255 bytes"),
         (("a/" + "x/" * 40 + "y",), "more than 32 parts"),
+        (("a/" + ("x" * 200 + "/") * 11 + "y",), "longer than 2048 bytes"),
         (("a/1/model.onnx", "a/1/MODEL.onnx"), "differ in case only"),
         (("a/x/y", "a/X/z"), "differ in case only"),
         (("a/x", "a/x/y"), "a file and a directory"),

@@ -223,6 +223,22 @@ async def test_a_download_that_fails_ends_the_look_and_what_was_fetched_is_kept_
     assert len(bucket.fetched) < 9
 
 
+async def test_a_model_of_which_one_object_cannot_be_had_does_not_hold_up_the_others(mirror: Mirror) -> None:
+    bucket = MemoryBucket({"a/1/x": "one", "b/1/x": "two"})
+
+    def deny(key: str) -> None:
+        if key == "a/1/x":
+            raise StorageFault("denied", "not permitted")
+
+    bucket.meanwhile = deny
+    sync = sync_of(bucket, mirror)
+
+    assert await sync.look() == 30.0
+    assert shown(mirror) == {"b/1/x": "two"}
+    assert sync.waiting == {"a": "not permitted"}
+    assert sync.observe().failures["denied"] == 1
+
+
 async def test_a_disk_that_cannot_be_written_is_a_failure_like_another(mirror: Mirror) -> None:
     bucket = MemoryBucket({"a/1/x": "one"})
 

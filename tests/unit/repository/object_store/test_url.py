@@ -91,6 +91,14 @@ def test_an_endpoint_is_plain_and_is_not_repeated_when_it_is_not(endpoint: str) 
     )
 
 
+def test_an_endpoint_without_tls_has_to_be_allowed() -> None:
+    environment = {"ONNXD_OBJECT_STORE_ENDPOINT": "http://127.0.0.1:9000"}
+    with pytest.raises(FaultySettings, match="allow_http: true"):
+        loaded("s3://models", **environment)
+
+    loaded("s3://models", ONNXD_OBJECT_STORE_ALLOW_HTTP="true", **environment)
+
+
 def test_each_url_and_endpoint_has_a_copy_of_its_own(tmp_path: Path) -> None:
     urls = ("s3://models/a", "s3://models/b", "gs://models/a")
     first = RemoteRoots(urls, ObjectStoreConfig(), tmp_path).directories
