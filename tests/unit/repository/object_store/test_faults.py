@@ -41,7 +41,7 @@ def answer(status: int, code: str) -> str:
         ),
         (
             exceptions.GenericError(
-                "Error performing GET http://127.0.0.1:1/models/oauth2/token in 1ms - HTTP error: error sending request"
+                "Error performing GET http://127.0.0.1:1/models/oauth2/token in 1ms - error sending request"
             ),
             "unreachable",
             "cannot be reached",
