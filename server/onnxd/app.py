@@ -1,7 +1,7 @@
 """The composition root: opens every part in order and closes them in reverse.
 
-    logging -> audit -> tracing -> store -> trial room -> process room -> lifecycle -> shared memory
-    -> certificates -> gate -> recorder -> gRPC -> HTTP -> metrics -> (serve) -> drain
+    logging -> audit -> tracing -> store -> trial room -> process room -> object stores -> lifecycle
+    -> shared memory -> certificates -> gate -> recorder -> gRPC -> HTTP -> metrics -> (serve) -> drain
 
 Nothing below knows the settings as a whole; each part is given its own.
 """
@@ -32,6 +32,7 @@ from onnxd.repository.control_plane import ControlPlane
 from onnxd.repository.lifecycle import Lifecycle
 from onnxd.repository.loader import Loader, LoaderOptions
 from onnxd.repository.memory_ledger import MemoryLedger
+from onnxd.repository.object_store.roots import RemoteRoots
 from onnxd.repository.placement_report import PlacementReports
 from onnxd.repository.store import SnapshotStore, default_state_dir
 from onnxd.repository.verdicts import VerdictFiles
@@ -84,6 +85,7 @@ class Server(Fronts):
     lifecycle: Lifecycle
     threads: ThreadBudget
     memory: MemoryLedger
+    remote: RemoteRoots
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,8 @@ class Control:
     loads: Callable[[], Mapping[str, int]]
     """Loads so far, by result."""
     spans: SpanCounts
+    remote: RemoteRoots | None = None
+    """What this process keeps up with in object stores; None = another process does that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +132,8 @@ async def open_server(
 
     `log`: of the log that is open, for clients to change; None = the log is somebody else's.
     Raises StateDirectoryUnusable, PortTaken, TracingUnavailable, SharedMemoryUnavailable, AuthUnusable,
-    KeyFileUnusable, AuditUnusable, RecorderUnusable, TlsUnusable, TokenKeysUnusable: for the operator,
-    each with its mend.
+    KeyFileUnusable, AuditUnusable, RecorderUnusable, TlsUnusable, TokenKeysUnusable,
+    ObjectStorageUnavailable: for the operator, each with its mend.
     """
     catalog = Catalog()
     spans = SpanCounts()
@@ -149,11 +153,20 @@ async def open_server(
         verdicts=VerdictFiles(state_dir),
         options=loader_options(settings),
     )
-    lifecycle = await resources.enter_async_context(lifecycle_of(settings, catalog, loader))
-    control = Control(catalog, lifecycle, trials, threads, memory, lifecycle.loads.copy, spans)
+    remote = await resources.enter_async_context(remote_roots_of(settings))
+    lifecycle = await resources.enter_async_context(lifecycle_of(settings, catalog, loader, remote))
+    control = Control(catalog, lifecycle, trials, threads, memory, lifecycle.loads.copy, spans, remote)
     fronts = await open_fronts(settings, resources, control, tracing, log)
     return Server(
-        fronts.http, fronts.grpc, fronts.inference, fronts.metrics, fronts.seen, lifecycle, threads, memory
+        fronts.http,
+        fronts.grpc,
+        fronts.inference,
+        fronts.metrics,
+        fronts.seen,
+        lifecycle,
+        threads,
+        memory,
+        remote,
     )
 
 
@@ -181,12 +194,25 @@ async def open_telemetry(
     )
 
 
-def lifecycle_of(settings: ServerSettings, catalog: Catalog, loader: Loader) -> Lifecycle:
+def remote_roots_of(settings: ServerSettings) -> RemoteRoots:
+    """Of the repositories that the settings name."""
+    store = settings.object_store
+    return RemoteRoots(
+        settings.model_repository,
+        store,
+        store.cache_dir or (settings.state_dir or default_state_dir()) / "objects",
+        single_model=settings.single_model_name or "",
+    )
+
+
+def lifecycle_of(
+    settings: ServerSettings, catalog: Catalog, loader: Loader, remote: RemoteRoots
+) -> Lifecycle:
     """Of the repository that the settings name."""
     return Lifecycle(
         catalog,
         loader,
-        settings.model_repository,
+        remote.directories,
         control=settings.model_control,
         control_by_api=settings.model_control_api,
         overrides=settings.model_overrides,
@@ -194,7 +220,8 @@ def lifecycle_of(settings: ServerSettings, catalog: Catalog, loader: Loader) -> 
         watch=settings.watch,
         load_at_start=settings.load_model,
         parallel_loads=settings.parallel_loads,
-        single_model=settings.single_model_name or "",
+        read=remote.read,
+        arrived=remote.arrived,
     )
 
 
@@ -244,6 +271,8 @@ async def open_fronts(
     gate = await resources.enter_async_context(open_gate(settings.auth, settings.jwt, settings.rate))
     records = RecordCounts()
     inference = open_inference(settings, resources, control.catalog, shared_memory, records)
+    if control.remote is not None:
+        inference.awaited = control.remote.awaited
     fleet = seat.fleet(shared_memory, run_time) if seat else Alone(shared_memory, run_time)
     sockets = seat.sockets if seat else Sockets()
     exports = ExportCounts()
@@ -333,6 +362,7 @@ def observe(
         payload_bytes=inference.payloads.held_bytes,
         memory_returned=control.memory.returned_bytes,
         workers_alive=1,
+        storage=control.remote.observe() if control.remote is not None else (),
     )
 
 

@@ -1,7 +1,7 @@
 """The one way from a decoded request to its answer, for every front end."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import is_
 from typing import Annotated, Final
@@ -72,6 +72,8 @@ class InferenceService:
         self._serving = False
         self._draining = False
         self._started = False
+        self.awaited: Callable[[], str] = str
+        """What a repository that lies elsewhere waits for before the first load; "" = nothing."""
         self.whole = True
         """Whether the other workers of this server are ready too; without any there is nobody to wait for."""
 

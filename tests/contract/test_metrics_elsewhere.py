@@ -19,9 +19,11 @@ import yaml
 from prometheus_client import Metric as PrometheusMetric
 from prometheus_client.openmetrics import parser
 
-from onnxd.telemetry.instruments import SERVER_INSTRUMENTS, VERSION_INSTRUMENTS, Instrument, Kind
+from onnxd.telemetry.instrument import Instrument, Kind
+from onnxd.telemetry.instruments import SERVER_INSTRUMENTS, VERSION_INSTRUMENTS
 from onnxd.telemetry.metric_export import MetricExportConfig
 from onnxd.telemetry.setup import TracingConfig
+from onnxd.telemetry.storage_instruments import STORAGE_INSTRUMENTS
 from tests.support.graphs import add_one
 from tests.support.otlp_receiver import GrpcReceiver, MetricsReceiver
 from tests.support.scraping import Scrape
@@ -97,6 +99,7 @@ async def test_a_collector_receives_the_same_metrics_over_otlp(tmp_path: Path) -
     assert set(found) == {each.name for each in INSTRUMENTS} - {
         "onnxd_worker_restarts_total",  # of isolated models only
         "onnxd_identity_info",  # of servers that are told who they are
+        *(each.name for each in STORAGE_INSTRUMENTS),  # of repositories that lie elsewhere
     }
     (point,) = found["nv_inference_request_success"].sum.data_points
     assert (point.as_int, found["nv_inference_request_success"].sum.is_monotonic) == (2, True)

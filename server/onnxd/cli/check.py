@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from onnxd.cli.mistake import Mistake
 from onnxd.cli.output import print_json, print_table, printable
 from onnxd.cli.setting_options import SettingsError, config_option
+from onnxd.repository.object_store.url import directories
 from onnxd.settings.loading import FaultySettings, load_settings
 
 if TYPE_CHECKING:
@@ -39,7 +41,12 @@ def command(
     from onnxd.cli.config_mending import mend_file
     from onnxd.cli.examination import examine_repository
 
-    roots = repository or loaded.settings.model_repository
+    roots = repository or directories(loaded.settings.model_repository)
+    if not roots:
+        raise Mistake(
+            "the repository lies in an object store, and nothing is downloaded here; name a directory "
+            "that has the same files"
+        )
     limits, batching = loaded.settings.trial, loaded.settings.batching
     single_model = loaded.settings.single_model_name or ""
     report = examine_repository(roots, limits, batching, single_model)

@@ -20,6 +20,7 @@ def command(ctx: click.Context, /, **_: object) -> None:
     from onnxd.cli.running import StartFailed, run
     from onnxd.grpc_frontend.transport import PortTaken as GrpcPortTaken
     from onnxd.http_frontend.listener import PortTaken as HttpPortTaken
+    from onnxd.repository.object_store.bucket import ObjectStorageUnavailable
     from onnxd.repository.store import StateDirectoryUnusable
     from onnxd.security.jwt_config import TokenKeysUnusable
     from onnxd.security.key_file import KeyFileUnusable
@@ -38,6 +39,7 @@ def command(ctx: click.Context, /, **_: object) -> None:
     except* (
         StartFailed,
         StateDirectoryUnusable,
+        ObjectStorageUnavailable,
         TracingUnavailable,
         SharedMemoryUnavailable,
         GrpcPortTaken,

@@ -22,7 +22,8 @@ class HealthHandlers:
     async def started(self, _: Call) -> web.Response:
         """503 until the repository's first load is over; then 200, whatever came of it and until the end."""
         if not self.inference.started:
-            raise ServerDraining("the server is starting: the first load is not over", retry_after_s=1.0)
+            waits = self.inference.awaited() or "the first load is not over"
+            raise ServerDraining(f"the server is starting: {waits}", retry_after_s=1.0)
         return json_response({"started": True})
 
     async def ready(self, _: Call) -> web.Response:
@@ -33,6 +34,8 @@ class HealthHandlers:
                 "strict_readiness)",
                 retry_after_s=1.0,
             )
+        if why := self.inference.awaited():
+            raise ServerDraining(f"the server is not ready: {why}", retry_after_s=1.0)
         if not self.inference.whole:
             raise ServerDraining(
                 "the server is not ready: one of its workers is being started", retry_after_s=1.0

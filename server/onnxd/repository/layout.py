@@ -86,6 +86,8 @@ class RootFiles:
     """Device and inode of the directory that the path led to; None if it could not be read."""
     fault: str
     """Why nothing can be said of its models; empty = it was read."""
+    awaited: bool = False
+    """It is filled from elsewhere, and has not been yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +165,7 @@ def _scan_root(
         return RootFiles(root, None, f"the repository cannot be read: {error.strerror}")
     identity = (status.st_dev, status.st_ino)
     directories.add(Directory(os.path.realpath(root), *identity))
-    if single_model and (part := _part_of_a_model(entry.name for entry in listing)):
+    if single_model and (part := part_of_a_model(entry.name for entry in listing)):
         if (model := _scan_model(single_model, root, directories, path=root)) is not None:
             found[single_model].append(model)
         problems.extend(
@@ -208,7 +210,7 @@ def _name_problem(name: str) -> str:
     return ""
 
 
-def _part_of_a_model(names: Iterable[str]) -> str:
+def part_of_a_model(names: Iterable[str]) -> str:
     """Which of these makes their directory a model's: a config, a graph or a version; "" = none."""
     for name in names:
         graph = name.endswith(_MODEL_SUFFIX) and not ignored(name)
@@ -222,7 +224,7 @@ def _is_a_model(entry: os.DirEntry[str]) -> bool:
     if ignored(entry.name) or _VERSION.fullmatch(entry.name) or entry.name.endswith(_MODEL_SUFFIX):
         return False
     try:
-        return entry.is_dir() and bool(_part_of_a_model(os.listdir(entry.path)))
+        return entry.is_dir() and bool(part_of_a_model(os.listdir(entry.path)))
     except OSError:  # gone, or nobody's to read: it is not served in any case
         return False
 
@@ -305,7 +307,11 @@ def _settings(top: Tree) -> Fingerprint:
 
 
 def _unreadable(name: str, root: Path, error: OSError) -> ModelFiles:
-    fault = f"its files cannot be read: {error.strerror}"
+    return faulty(name, root, f"its files cannot be read: {error.strerror}")
+
+
+def faulty(name: str, root: Path, fault: str) -> ModelFiles:
+    """A model of which nothing can be told but why."""
     return _keyed(ModelFiles(name, root, root / name, (), {}, fault, (), 0, ""))
 
 

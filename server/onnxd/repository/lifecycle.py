@@ -11,9 +11,8 @@ asks for it.
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal
@@ -73,8 +72,10 @@ class Lifecycle:
         watch: WatchConfig,
         load_at_start: Sequence[str] = (),
         parallel_loads: int = 2,
-        single_model: str = "",
+        read: Callable[[Sequence[Path]], RepositorySnapshot] = scan,
+        arrived: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        """`arrived` waits until roots that are filled from elsewhere have been, once; None = none is."""
         self._catalog = catalog
         self._loader = loader
         self._use = loader.memory.use
@@ -86,7 +87,7 @@ class Lifecycle:
         self._most_brought = most_brought
         self._watch = watch
         self._load_at_start = frozenset(load_at_start)
-        self._read = partial(scan, single_model=single_model)
+        self._read, self._arrived = read, arrived
         self._slots = asyncio.Semaphore(parallel_loads)
         self._tasks = asyncio.TaskGroup()
         self._transitions = Transitions(catalog, loader, self._tasks.create_task)
@@ -236,6 +237,8 @@ class Lifecycle:
         if self._control == "watch":
             await Watcher(self._roots, self._watch, scan=self._read).run(self._on_settled)
             return
+        if self._arrived is not None:
+            await self._arrived()
         snapshot = await self._scan()
         wanted = {
             name: model
@@ -270,7 +273,7 @@ class Lifecycle:
                 wishes.append((step.name, self._wish(step.name, Wish(None, forget=True))))
         if not self.started.is_set():
             self._initial += wishes
-        if not seen.undecided:
+        if not seen.undecided and not seen.awaited:
             self._initial_known.set()
 
     async def _forget_absent(self) -> None:
@@ -287,6 +290,8 @@ class Lifecycle:
 
     async def _announce(self) -> None:
         """Set `started`. Files that never stop changing do not hold it up for ever."""
+        if self._arrived is not None:
+            await self._arrived()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_SETTLE_AT_START_S):
                 await self._initial_known.wait()

@@ -26,12 +26,14 @@ class SettledRepository:
     """For the operator's log."""
     look_again_s: float | None
     """When a further scan may decide more, on the clock of `Settling.feed`; None = nothing is open."""
+    awaited: bool = False
+    """A repository that is filled from elsewhere has not been yet."""
 
     def same_as(self, other: "SettledRepository") -> bool:
         """Whether both lead to the same actions."""
         return {name: model.key for name, model in self.models.items()} == {
             name: model.key for name, model in other.models.items()
-        } and self.undecided == other.undecided
+        } and (self.undecided, self.awaited) == (other.undecided, other.awaited)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ class Settling:
             undecided=undecided,
             problems=(*snapshot.problems, *self._root_problems(snapshot)),
             look_again_s=min(looks, default=None),
+            awaited=any(root.awaited for root in snapshot.roots.values()),
         )
 
     def _take_in_present(
@@ -179,7 +182,7 @@ class Settling:
         for path, state in snapshot.roots.items():
             had = sum(model.root == path for model in self._known.values())
             doubt = state.fault or (self._root_doubt(path, snapshot) if had else "")
-            if doubt:
+            if doubt and not state.awaited:
                 keeping = f"; its {had} models keep serving" if had else ""
                 problems.append(f"{path}: {doubt}{keeping}")
         return problems

@@ -41,6 +41,10 @@ def contradictions(settings: ServerSettings) -> Iterator[tuple[SettingPath, Sett
     if jwt.issuer and (jwt.keys_file is None) is not bool(jwt.keys_url):
         text = "the issuer's keys come from keys_file or from keys_url: name one of them"
         yield ("jwt", "issuer"), ("jwt", "keys_url"), text
+    store = settings.object_store
+    if store.endpoint.startswith("http:") and not store.allow_http:
+        text = "without TLS objects may be changed on their way; say allow_http: true if that is meant"
+        yield ("object_store", "endpoint"), ("object_store", "allow_http"), text
     if settings.load_model and settings.model_control != "explicit":
         control = settings.model_control
         text = f"needs model_control explicit; with {control}, every model is loaded at the start anyway"

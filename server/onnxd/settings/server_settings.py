@@ -20,6 +20,8 @@ from onnxd.protocol.names import check_model_name
 from onnxd.repository.batching import BatchingConfig
 from onnxd.repository.lifecycle import ModelControl
 from onnxd.repository.memory_ledger import MemoryConfig
+from onnxd.repository.object_store.config import ObjectStoreConfig
+from onnxd.repository.object_store.url import RepositoryRoot
 from onnxd.repository.watcher import WatchConfig
 from onnxd.runtime.thread_shares import ThreadConfig
 from onnxd.runtime.trial import TrialLimits
@@ -96,8 +98,9 @@ class ServerSettings:
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
 
-    model_repository: Annotated[tuple[Path, ...], Field(min_length=1)] = (Path("model_repository"),)
-    """Directory with a directory for each model; several make one repository."""
+    model_repository: Annotated[tuple[RepositoryRoot, ...], Field(min_length=1)] = (Path("model_repository"),)
+    """Directory with a directory for each model, or s3://, gs://, az:// and a prefix; several make one
+    repository."""
     model_control: ModelControl = "watch"
     """watch: follow the files, load by API too; explicit: load what is asked for; none: as at the start."""
     model_control_api: bool = True
@@ -141,6 +144,7 @@ class ServerSettings:
     metric_export: MetricExportConfig = field(default_factory=MetricExportConfig)
     simple: SimpleConfig = field(default_factory=SimpleConfig)
     watch: WatchConfig = field(default_factory=WatchConfig)
+    object_store: ObjectStoreConfig = field(default_factory=ObjectStoreConfig)
     batching: BatchingConfig = field(default_factory=BatchingConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)
     threads: ThreadConfig = field(default_factory=ThreadConfig)

@@ -159,6 +159,7 @@ def _stripped(hint: Any) -> tuple[Any, tuple[Any, ...]]:
             hint, *more = get_args(hint)
             metadata = (*metadata, *more)
         elif get_origin(hint) in (Union, types.UnionType):
-            (hint,) = (item for item in get_args(hint) if item is not type(None))
+            items = [item for item in get_args(hint) if item is not type(None)]
+            hint = Path if {*items} == {Path, str} else items[0]  # a directory or a URL: a path to people
         else:
             return hint, metadata

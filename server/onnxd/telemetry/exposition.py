@@ -18,15 +18,8 @@ from prometheus_client.utils import floatToGoString
 
 from onnxd.telemetry.exemplars import Exemplar, OfHistogram
 from onnxd.telemetry.histogram import HistogramSnapshot
-from onnxd.telemetry.instruments import (
-    SERVER_INSTRUMENTS,
-    VERSION_INSTRUMENTS,
-    VERSION_LABELS,
-    Instrument,
-    Kind,
-    Number,
-    Reading,
-)
+from onnxd.telemetry.instrument import Instrument, Kind, Number, Reading
+from onnxd.telemetry.instruments import SERVER_INSTRUMENTS, VERSION_INSTRUMENTS, VERSION_LABELS
 from onnxd.telemetry.observation import Observation
 
 _openmetrics: Final[Callable[[Collector], bytes]] = openmetrics_form.generate_latest

@@ -5,61 +5,21 @@ without `_total`, microseconds. Ours follow the advice. Nothing else is exposed,
 is tested against this one.
 """
 
-import enum
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Final
 
 from onnxd.telemetry.exemplars import BATCH_ROWS, COMPUTE_TIMES, QUEUE_TIMES, REQUEST_TIMES
-from onnxd.telemetry.histogram import BYTES_BOUNDS, DURATION_BOUNDS_NS, ROWS_BOUNDS, HistogramSnapshot
+from onnxd.telemetry.histogram import BYTES_BOUNDS, DURATION_BOUNDS_NS, ROWS_BOUNDS
 from onnxd.telemetry.identity import IDENTITY_LABELS
+from onnxd.telemetry.instrument import Instrument, Kind, Number, Reading
 from onnxd.telemetry.machine import MachineUsage, ProcessUsage
 from onnxd.telemetry.observation import Observation, VersionObservation
-
-Source = TypeVar("Source")
-Number = int | float
-Reading = Number | Mapping[tuple[str, ...], Number] | HistogramSnapshot | None
-"""One value; one for each combination of the instrument's labels; a histogram; or nothing to tell."""
+from onnxd.telemetry.storage_instruments import STORAGE_INSTRUMENTS
 
 VERSION_LABELS: Final = ("model", "version")
 BUILD_PARTS: Final = ("version", "onnxruntime", "python")
 """What `onnxd_build_info` tells the version of; `version` is that of onnxd itself."""
 _NS: Final = 10**9
-
-
-class Kind(enum.Enum):
-    COUNTER = "counter"
-    GAUGE = "gauge"
-    HISTOGRAM = "histogram"
-
-
-@dataclass(frozen=True, slots=True)
-class Instrument(Generic[Source]):
-    """One metric."""
-
-    name: str
-    kind: Kind
-    unit: str
-    help: str
-    read: Callable[[Source], Reading]
-    labels: tuple[str, ...] = ()
-    """Besides VERSION_LABELS, which every instrument of a version has."""
-    bounds: tuple[int, ...] = ()
-    """Of a histogram, in what is recorded."""
-    per_unit: int = 1
-    """Of a histogram: how many of what is recorded are one `unit`."""
-    exemplars: str = ""
-    """Of a histogram: under which name its exemplars are kept; empty = it has none."""
-
-    @property
-    def triton(self) -> bool:
-        """Whether name and meaning are Triton's."""
-        return self.name.startswith("nv_")
-
-    @property
-    def buckets(self) -> tuple[float, ...]:
-        """The upper bounds in the unit, without the infinite one."""
-        return tuple(bound / self.per_unit for bound in self.bounds)
 
 
 def _microseconds(ns: int) -> int:
@@ -345,6 +305,7 @@ SERVER_INSTRUMENTS: Final[tuple[Instrument[Observation], ...]] = (
         lambda seen: _labelled(seen.records),
         labels=("result",),
     ),
+    *STORAGE_INSTRUMENTS,
     Instrument(
         "onnxd_build_info", Kind.GAUGE, "",
         "Always 1; the labels say what runs.",

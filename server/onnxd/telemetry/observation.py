@@ -90,6 +90,23 @@ class VersionObservation:
 
 
 @dataclass(frozen=True, slots=True)
+class StorageObservation:
+    """One repository in an object store."""
+
+    repository: str
+    """Its URL."""
+    objects: int
+    bytes: int
+    age_s: float | None
+    """Since the last look that succeeded; None = none has."""
+    looks: int
+    """Begun so far."""
+    downloaded_bytes: int
+    failures: Mapping[str, int]
+    """Looks and downloads, by why they failed; every reason is there."""
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """The whole server."""
 
@@ -127,6 +144,8 @@ class Observation:
     """Of histograms of versions, by the histograms' names in StatisticsSnapshot."""
     identity: tuple[str, ...] = ()
     """Which of several servers this is, as IDENTITY_LABELS has it; empty = it was not told."""
+    storage: tuple[StorageObservation, ...] = ()
+    """Repositories in object stores, which one process of a server keeps up with."""
 
 
 def merge(left: Observation, right: Observation) -> Observation:
@@ -154,6 +173,7 @@ def merge(left: Observation, right: Observation) -> Observation:
         records=_added(left.records, right.records),
         exemplars=merged(left.exemplars, right.exemplars),
         identity=left.identity or right.identity,
+        storage=left.storage or right.storage,
     )
 
 

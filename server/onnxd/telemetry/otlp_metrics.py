@@ -25,7 +25,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from onnxd.telemetry.exposition import Family, families
 from onnxd.telemetry.histogram import HistogramSnapshot
 from onnxd.telemetry.identity import IdentityConfig
-from onnxd.telemetry.instruments import Kind
+from onnxd.telemetry.instrument import Kind
 from onnxd.telemetry.observation import Observation
 from onnxd.telemetry.otlp import resource_of
 

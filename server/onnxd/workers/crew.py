@@ -55,6 +55,8 @@ class Crew:
         self.members: Final[dict[int, Member]] = {}
         self.opened = False
         """What the repository held at the start is loaded."""
+        self.awaited: Callable[[], str] = str
+        """What a repository that lies elsewhere waits for before the first load; "" = nothing."""
         self.stopping = False
         self.changed: Final = asyncio.Condition()
         """Notified when a worker listens, or has ended."""
@@ -132,7 +134,7 @@ class Crew:
     async def _arranged(self) -> None:
         """Tell all whether the server is whole, and who accepts for those that are away."""
         if not self.stopping:
-            self.tell("whole", {"whole": self.whole})
+            self.tell_whole()
             listening = [number for number, member in self.members.items() if member.listening]
             wanted = covering(listening, self.count)
             for change in ("cover", "uncover"):  # in this order: nobody is left without
@@ -230,6 +232,10 @@ class Crew:
         return ""
 
     # What is told, and asked.
+
+    def tell_whole(self) -> None:
+        """Whether the server is ready as a whole, and what it waits for."""
+        self.tell("whole", {"whole": self.whole, "awaited": "" if self.opened else self.awaited()})
 
     def tell(self, what: str, document: Document | None = None) -> None:
         """Everybody who is in step; `settled` waits until they have done it."""

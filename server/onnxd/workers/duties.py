@@ -35,6 +35,7 @@ class Duties:
         self.fronts: Fronts | None = None
         self._open = False
         self._whole = False
+        self._awaited = ""
         self._announcing = asyncio.Lock()
         self._settings: tuple[SharedMemory, RunTimeSettings] | None = None
         self._early: list[Callable[[], None]] = []
@@ -62,6 +63,7 @@ class Duties:
             case "open" | "whole":
                 self._open = self._open or what == "open"
                 self._whole = document.get("whole", self._whole)
+                self._awaited = document.get("awaited", "")
                 return self.announce()
             case "cover":
                 return self._cover(document["worker"])
@@ -85,6 +87,7 @@ class Duties:
                 if self._open:
                     self.fronts.inference.open()
                 self.fronts.inference.whole = self._whole
+                self.fronts.inference.awaited = lambda: self._awaited
                 await self.fronts.grpc.announce(serving=self._open and self._whole)
         return {}
 

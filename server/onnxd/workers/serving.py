@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import structlog
 
-from onnxd.app import lifecycle_of, loader_options
+from onnxd.app import lifecycle_of, loader_options, remote_roots_of
 from onnxd.http_frontend.metrics import DEFAULT_PORT
 from onnxd.repository.lifecycle import Lifecycle
 from onnxd.repository.memory_ledger import MemoryLedger
@@ -52,7 +52,7 @@ async def open_supervised(
     """Open every part on `resources`, which closes them in reverse; workers are being started when this
     returns. `ports` are open; `nursery`: has been forked since, None = it is started.
 
-    Raises StateDirectoryUnusable, TracingUnavailable.
+    Raises StateDirectoryUnusable, TracingUnavailable, ObjectStorageUnavailable.
     """
     if ports.metrics_taken:
         _log.warning(
@@ -79,8 +79,12 @@ async def open_supervised(
         verdicts=VerdictFiles(state_dir),
         options=loader_options(settings),
     )
-    lifecycle = await resources.enter_async_context(lifecycle_of(settings, catalog, loader))
-    workers = await resources.enter_async_context(Workers(settings, crew, ports, lifecycle, nursery))
+    remote = await resources.enter_async_context(remote_roots_of(settings))
+    lifecycle = await resources.enter_async_context(lifecycle_of(settings, catalog, loader, remote))
+    crew.awaited = remote.awaited
+    workers = await resources.enter_async_context(
+        Workers(settings, crew, ports, lifecycle, nursery, remote.observe)
+    )
     metrics = Metrics(workers.last_seen)
     await resources.enter_async_context(
         open_metric_export(

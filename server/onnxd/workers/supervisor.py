@@ -6,6 +6,7 @@ It answers no client itself. Workers ask it what concerns all of them, over a so
 import asyncio
 import platform
 import socket
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 from types import TracebackType
@@ -19,7 +20,7 @@ from onnxd.runtime.ort import onnxruntime
 from onnxd.settings.server_settings import ServerSettings
 from onnxd.telemetry.export_counts import ExportCounts
 from onnxd.telemetry.machine import MachineMeter, read_process
-from onnxd.telemetry.observation import WORKER_ENDS, Observation
+from onnxd.telemetry.observation import WORKER_ENDS, Observation, StorageObservation
 from onnxd.workers.channel import Answer, Channel, Document, Gone
 from onnxd.workers.count import of_one_worker
 from onnxd.workers.crew import Crew, Member
@@ -59,8 +60,11 @@ class Workers:
         ports: SharedPorts,
         lifecycle: Lifecycle,
         nursery: Forked | None = None,
+        storage: Callable[[], tuple[StorageObservation, ...]] = tuple,
     ) -> None:
-        """`nursery`: where they are forked from; None = it is started."""
+        """`nursery`: where they are forked from; None = it is started. `storage`: what is seen of object
+        stores, which the supervisor alone keeps up with."""
+        self._storage = storage
         self._settings = settings
         self._crew = crew
         self._ports = ports
@@ -155,6 +159,7 @@ class Workers:
             loads=self._lifecycle.loads.copy(),
             workers_restarted=self._restarted.copy(),
             metric_exports=self.exports.snapshot(),
+            storage=self._storage(),
         )
 
     # One worker after the other, under one number.
@@ -237,6 +242,8 @@ class Workers:
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
             await self._crew.look()
+            if not self._crew.opened:
+                self._crew.tell_whole()
             for member in self._crew.silent(loop.time(), _MOST_SILENCE_S):
                 member.kill("silent", f"it has said nothing for {_MOST_SILENCE_S:g} s, and was killed")
 

@@ -12,7 +12,8 @@ import pytest
 
 from onnxd.settings.loading import LoadedSettings, load_settings
 from onnxd.settings.table import settings_by_path
-from onnxd.telemetry.instruments import SERVER_INSTRUMENTS, VERSION_INSTRUMENTS, Instrument, Kind
+from onnxd.telemetry.instrument import Instrument, Kind
+from onnxd.telemetry.instruments import SERVER_INSTRUMENTS, VERSION_INSTRUMENTS
 from onnxd.units import parse_size_bytes
 from scripts.manifests import KUBERNETES, OVERLAYS, render
 from tests.support.manifests import (

@@ -156,8 +156,8 @@ def test_all_faults_of_all_sources_are_told_at_once(file: Path) -> None:
         "model_control_api, settings_api, model_overrides, max_brought_models, load_model, exit_on_error, "
         "strict_readiness, ready_models, single_model_name, parallel_loads, state_dir, workers, host, "
         "insecure, tls, auth, jwt, rate, fairness, overload, http, grpc, metrics, metric_export, simple, "
-        "watch, batching, inference, threads, memory, trial, isolation, limits, shared_memory, tracing, "
-        "recent, recorder, log, audit, identity, drain",
+        "watch, object_store, batching, inference, threads, memory, trial, isolation, limits, shared_memory, "
+        "tracing, recent, recorder, log, audit, identity, drain",
         "ONNXD_GRPC_PROT: unknown variable; did you mean ONNXD_GRPC_PORT?",
         "ONNXD_LOG_LEVEL: expected one of debug, info, warning, error, got 'dbug'; did you mean debug?",
         "--grpc-port: expected an integer from 0 to 65535, got 'x'",

@@ -14,15 +14,10 @@ from hypothesis import given, settings
 
 from onnxd.messages import Timeline
 from onnxd.telemetry.exposition import exposition
-from onnxd.telemetry.instruments import (
-    SERVER_INSTRUMENTS,
-    VERSION_INSTRUMENTS,
-    VERSION_LABELS,
-    Instrument,
-    Kind,
-)
+from onnxd.telemetry.instrument import Instrument, Kind
+from onnxd.telemetry.instruments import SERVER_INSTRUMENTS, VERSION_INSTRUMENTS, VERSION_LABELS
 from onnxd.telemetry.machine import MachineUsage, ProcessUsage
-from onnxd.telemetry.observation import Observation, RunTimes, VersionObservation
+from onnxd.telemetry.observation import Observation, RunTimes, StorageObservation, VersionObservation
 from onnxd.telemetry.refusals import REASONS
 from onnxd.telemetry.statistics import FailureReason, ModelStatistics, StatisticsSnapshot
 from tests.support.observations import BUILD, observations
@@ -59,6 +54,7 @@ def observed(*versions: VersionObservation) -> Observation:
         process=ProcessUsage(1.5, 2**20, 9, 1.7e9),
         machine=MachineUsage(0.5, 2**30, 2**29),
         identity=("onnxd-1", "node-1", "default"),
+        storage=(StorageObservation("s3://models/a", 3, 2**20, 1.5, 7, 2**21, {"timeout": 1}),),
     )
 
 

@@ -78,7 +78,7 @@ async def test_a_newcomer_is_told_in_order_what_the_others_know() -> None:
             await crew.settled()
             assert _whole(crew)
             assert second.names()[:4] == ["prepare", "model", LOG, "listen"]
-            assert ("whole", {"whole": True}) in first.heard
+            assert ("whole", {"whole": True, "awaited": ""}) in first.heard
             assert ("uncover", {"worker": 1}) in first.heard
 
 
