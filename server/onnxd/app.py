@@ -29,6 +29,7 @@ from onnxd.inference import InferenceService
 from onnxd.recorded_inference import RecordedInference
 from onnxd.repository.catalog import Catalog
 from onnxd.repository.control_plane import ControlPlane
+from onnxd.repository.known_trials import TrialFiles
 from onnxd.repository.lifecycle import Lifecycle
 from onnxd.repository.loader import Loader, LoaderOptions
 from onnxd.repository.memory_ledger import MemoryLedger
@@ -147,6 +148,7 @@ async def open_server(
         threads=threads,
         memory=memory,
         verdicts=VerdictFiles(state_dir),
+        known_trials=TrialFiles(state_dir, settings.batching.default_max_batch_size),
         options=loader_options(settings),
     )
     lifecycle = await resources.enter_async_context(lifecycle_of(settings, catalog, loader))

@@ -55,7 +55,7 @@ class Transitions:
         before it stopped does.
         """
         before = self._catalog.states(name)
-        failures = await self._load(name, files, override, asked=asked)
+        failures = await self._load(name, files, override, asked=asked, first=first)
         if failures and override is not None:
             self._catalog.note(name, *before)
         elif failures and first and not asked:
@@ -80,7 +80,7 @@ class Transitions:
         return failures
 
     async def _load(
-        self, name: str, files: ModelFiles, override: Override | None, *, asked: bool
+        self, name: str, files: ModelFiles, override: Override | None, *, asked: bool, first: bool
     ) -> Sequence[ServerError]:
         if override is None:
             self._on_disk.pop(name, None)
@@ -96,14 +96,15 @@ class Transitions:
                 return [self._nothing(name, files, _unchosen(files, settings))]
             self._catalog.note(name, while_loading(wanted, self._sound(name)))
             async with self._builder.storing(files, wanted, settings, override) as build:
-                return await self._load_stored(name, files, build, asked=asked)
+                return await self._load_stored(name, files, build, asked=asked, first=first)
         finally:
             await self._loader.release(settings.stored)
 
     async def _load_stored(
-        self, name: str, files: ModelFiles, build: Build, *, asked: bool
+        self, name: str, files: ModelFiles, build: Build, *, asked: bool, first: bool
     ) -> Sequence[ServerError]:
         generation, history = build.generation, self._store.history(name)
+        build.again = first and history is not None and history.current == generation
         if generation is not None:
             self._on_disk[name] = generation
             if not asked and history is not None and history.rejected == generation:
