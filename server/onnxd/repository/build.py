@@ -97,6 +97,7 @@ class Builder:
 
     async def run(self, build: Build, serving: Mapping[int, ServedVersion]) -> None:
         """Load what does not serve already. What fails is among the `failures`."""
+        self._loader.threads.want(build.name, build.wanted)
         for number in build.wanted:
             if number in build.stored:
                 try:

@@ -225,7 +225,7 @@ class Loader:
                 sessions=config.instances * processes,
             )
         )
-        threads = resources.enter_context(self.threads.claim(settings.name, config.thread_claim()))
+        threads = resources.enter_context(self.threads.claim(settings.name, config.thread_claim(), number))
         examined = await self._known(settings, stored, number, identity, threads) if again else None
         if examined is None:
             examined = await self.examine(settings, stored, number, threads)

@@ -38,8 +38,8 @@ class DealtThreads(ThreadBudget):
     dealt: int = 1
 
     @contextmanager
-    def claim(self, model: str, claim: Claim) -> Iterator[int]:
-        with super().claim(model, replace(claim, stated=self.dealt)) as threads:
+    def claim(self, model: str, claim: Claim, version: int = 1) -> Iterator[int]:
+        with super().claim(model, replace(claim, stated=self.dealt), version) as threads:
             yield threads
 
 
