@@ -154,6 +154,8 @@ async def open_server(
     lifecycle = await resources.enter_async_context(lifecycle_of(settings, catalog, loader))
     control = Control(catalog, lifecycle, trials, threads, memory, lifecycle.loads.copy, spans)
     fronts = await open_fronts(settings, resources, control, tracing, log)
+    if settings.lazy_load:
+        fronts.inference.wakes = lifecycle.wake
     return Server(
         fronts.http, fronts.grpc, fronts.inference, fronts.metrics, fronts.seen, lifecycle, threads, memory
     )
@@ -196,6 +198,8 @@ def lifecycle_of(settings: ServerSettings, catalog: Catalog, loader: Loader) -> 
         watch=settings.watch,
         load_at_start=settings.load_model,
         parallel_loads=settings.parallel_loads,
+        lazy=settings.lazy_load,
+        eager=settings.ready_models,
         single_model=settings.single_model_name or "",
     )
 

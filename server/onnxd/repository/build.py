@@ -105,6 +105,15 @@ class Builder:
                 except ServerError as error:
                     self._fail(build, number, error)
 
+    async def examine(self, build: Build) -> None:
+        """Find out of each whether it can be loaded. What cannot is among the `failures`."""
+        for number, stored in build.stored.items():
+            wanted = identity(build.settings.digest, stored.digest)
+            try:
+                await self._loader.find_out(build.settings, stored, number, wanted)
+            except ServerError as error:
+                self._fail(build, number, error)
+
     async def _version(self, build: Build, number: int, kept: ServedVersion | None) -> ServedVersion:
         stored, settings = build.stored[number], build.settings
         wanted = identity(settings.digest, stored.digest)

@@ -357,6 +357,17 @@ class Loader:
             self._store.release(stored)
             raise
 
+    async def find_out(
+        self, settings: ModelSettings, stored: StoredFiles, number: int, identity: str
+    ) -> None:
+        """Examine a version that is to be loaded later, unless that is known. Raises LoadFailed."""
+        threads = self.threads.budget
+        examined = await self._known(settings, stored, number, identity, threads)
+        if examined is None:
+            examined = await self.examine(settings, stored, number)
+            await asyncio.to_thread(self._known_trials.remember, settings, stored, examined)
+        self.know(settings.name, number, identity, examined)
+
     async def _known(
         self, settings: ModelSettings, stored: StoredFiles, number: int, identity: str, threads: int
     ) -> Examined | None:

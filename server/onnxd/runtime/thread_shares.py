@@ -23,8 +23,8 @@ class ThreadConfig:
     budget: Annotated[int, Ge(0), Le(1024)] = 0
     """CPUs to compute with; 0 = those that the process may use, by affinity and by its container's quota."""
     sharing: Sharing = "lend"
-    """lend: each model may use the whole budget while others are idle; split: the pools of all models together
-    are never larger than the budget (a model with one thread has no pool)."""
+    """lend: each model may use the whole budget while others are idle; split: the pools of all models
+    together are never larger than the budget (a model with one thread has no pool)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,12 @@ def contradictions(settings: ServerSettings) -> Iterator[tuple[SettingPath, Sett
     if jwt.issuer and (jwt.keys_file is None) is not bool(jwt.keys_url):
         text = "the issuer's keys come from keys_file or from keys_url: name one of them"
         yield ("jwt", "issuer"), ("jwt", "keys_url"), text
+    if settings.lazy_load and settings.workers != 1:
+        text = (
+            "needs workers: 1; the workers of a server have the same models, so the first request to one of "
+            "them would have to wait for all"
+        )
+        yield ("lazy_load",), ("workers",), text
     if settings.load_model and settings.model_control != "explicit":
         control = settings.model_control
         text = f"needs model_control explicit; with {control}, every model is loaded at the start anyway"
