@@ -29,6 +29,7 @@ from onnxd.inference import InferenceService
 from onnxd.recorded_inference import RecordedInference
 from onnxd.repository.catalog import Catalog
 from onnxd.repository.control_plane import ControlPlane
+from onnxd.repository.known_trials import TrialFiles
 from onnxd.repository.lifecycle import Lifecycle
 from onnxd.repository.loader import Loader, LoaderOptions
 from onnxd.repository.memory_ledger import MemoryLedger
@@ -151,12 +152,15 @@ async def open_server(
         threads=threads,
         memory=memory,
         verdicts=VerdictFiles(state_dir),
+        known_trials=TrialFiles(state_dir, settings.batching.default_max_batch_size),
         options=loader_options(settings),
     )
     remote = await resources.enter_async_context(remote_roots_of(settings))
     lifecycle = await resources.enter_async_context(lifecycle_of(settings, catalog, loader, remote))
     control = Control(catalog, lifecycle, trials, threads, memory, lifecycle.loads.copy, spans, remote)
     fronts = await open_fronts(settings, resources, control, tracing, log)
+    if settings.lazy_load:
+        fronts.inference.wakes = lifecycle.wake
     return Server(
         fronts.http,
         fronts.grpc,
@@ -220,6 +224,8 @@ def lifecycle_of(
         watch=settings.watch,
         load_at_start=settings.load_model,
         parallel_loads=settings.parallel_loads,
+        lazy=settings.lazy_load,
+        eager=settings.ready_models,
         read=remote.read,
         arrived=remote.arrived,
     )

@@ -1,14 +1,15 @@
 """The one way from a decoded request to its answer, for every front end."""
 
+import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import is_
 from typing import Annotated, Final
 
 from annotated_types import Gt
 
-from onnxd.errors import DeadlineExceeded, ModelNotFound, ServerDraining, Unavailable
+from onnxd.errors import DeadlineExceeded, ModelNotFound, ModelUnavailable, ServerDraining, Unavailable
 from onnxd.messages import InferRequest, InferResponse
 from onnxd.protocol.classification import classify_outputs
 from onnxd.protocol.reshape import as_clients_see
@@ -74,6 +75,8 @@ class InferenceService:
         self._started = False
         self.awaited: Callable[[], str] = str
         """What a repository that lies elsewhere waits for before the first load; "" = nothing."""
+        self.wakes: Callable[[str], Awaitable[None]] | None = None
+        """Loads a model that is asleep; None = all are loaded before anybody asks for them."""
         self.whole = True
         """Whether the other workers of this server are ready too; without any there is nobody to wait for."""
 
@@ -139,6 +142,8 @@ class InferenceService:
             raise DeadlineExceeded("the request's deadline had passed before the model was asked")
         self._in_flight += 1
         try:
+            if self.wakes is not None:
+                await self.wake(request.model_name, request.deadline_s - now_s)
             with Lease(self.served(request.model_name, request.model_version)) as served:
                 if (request.shared_inputs or request.outputs) and request.uses_shared_memory:
                     return await self._infer_shared(request, served)
@@ -169,6 +174,23 @@ class InferenceService:
             self._check_started(name)
             raise
 
+    async def wake(self, name: str, within_s: float | None = None) -> None:
+        """Before a model is asked, or asked about: if the first request loads it, wait for that, for as long
+        as a request may take. Whether it serves then is for `served` to say.
+
+        Raises ModelUnavailable when that takes longer; the load goes on.
+        """
+        if self.wakes is None or self._catalog.serving(name):
+            return
+        try:
+            async with asyncio.timeout(self._config.default_timeout if within_s is None else within_s):
+                await self.wakes(name)
+        except TimeoutError as error:
+            raise ModelUnavailable(
+                f"model '{name}' is being loaded, which takes longer than this request waits",
+                retry_after_s=1.0,
+            ) from error
+
     def spec(self, name: str, version: int | None) -> ModelSpec:
         """What a client may send. Raises as `served` does."""
         return self.served(name, version).spec
@@ -182,11 +204,12 @@ class InferenceService:
             raise
 
     def model_ready(self, name: str, version: int | None) -> bool:
-        """Whether it would answer now. Raises ModelNotFound for what is not in the repository."""
+        """Whether it would answer, though the first request may have to load it. Raises ModelNotFound for
+        what is not in the repository."""
         try:
             self.served(name, version)
         except Unavailable:
-            return False
+            return self._catalog.sleeps(name)
         return True
 
     def observe(self) -> tuple[VersionObservation, ...]:

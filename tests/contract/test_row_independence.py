@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
@@ -188,6 +189,7 @@ async def test_a_verdict_outlives_the_server_that_found_it(tmp_path: Path) -> No
     (path,) = verdicts(state)
     document = json.loads(path.read_text())
     assert document["verdict"]["outcome"] == "proven"
+    shutil.rmtree(state / "trials")  # else there is nothing left to ask
     document["verdict"] |= {"outcome": "undecided", "reason": "somebody said so"}
     path.write_text(json.dumps(document))
     with capture_logs() as events:
@@ -197,6 +199,7 @@ async def test_a_verdict_outlives_the_server_that_found_it(tmp_path: Path) -> No
     (loaded,) = (event for event in events if event["event"] == "loaded")
     assert loaded["rows"] == "rows are not shown to be independent: somebody said so"
     path.write_text("torn")
+    shutil.rmtree(state / "trials")
     async with running_server(repository, state) as running:  # it finds out again
         await running.ready("folded")
         assert batch(running, "folded") == 32

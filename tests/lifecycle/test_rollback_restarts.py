@@ -48,6 +48,24 @@ async def test_there_is_something_to_go_back_to_after_a_restart(repository: Path
         assert await answer(server) == 1
 
 
+async def test_what_has_served_before_is_not_tried_again_after_a_restart(
+    repository: Path, tmp_path: Path
+) -> None:
+    async with running_server(repository, tmp_path / "state") as server:
+        await replaced(server)
+        tried = server.server.lifecycle._loader._trials
+        assert tried.pids
+    async with running_server(repository, tmp_path / "state") as server:
+        tried = server.server.lifecycle._loader._trials
+        assert await answer(server) == 2
+        await rollback(server)
+        assert await answer(server) == 1
+        assert tried.pids == frozenset()
+        publish(repository, "one", 1, row_constant(3))
+        await until_answer(server, 3)
+        assert tried.pids
+
+
 async def test_what_served_serves_after_a_restart_though_the_files_have_been_broken_meanwhile(
     repository: Path, tmp_path: Path
 ) -> None:

@@ -10,7 +10,8 @@ from onnxd.errors import LoadFailed
 from onnxd.repository.config_file import LoadedConfig
 from onnxd.repository.explanation import Explained, explained
 from onnxd.repository.layout import ModelFiles, scan
-from onnxd.repository.loader import Loader, graph_file
+from onnxd.repository.loader import Loader
+from onnxd.repository.model_file import graph_file
 from onnxd.repository.model_spec import merge
 from onnxd.repository.store import SnapshotStore
 from onnxd.runtime.process_room import ProcessRoom

@@ -14,8 +14,9 @@ from onnxd.repository.document import Fault, FaultyConfig, path_text, render
 from onnxd.repository.examined import Examined
 from onnxd.repository.fault_codes import Code
 from onnxd.repository.layout import CONFIG_FILE, TRITON_CONFIG_FILE, ModelFiles
-from onnxd.repository.loader import Loader, graph_file
+from onnxd.repository.loader import Loader
 from onnxd.repository.mending import mended_alone
+from onnxd.repository.model_file import graph_file
 from onnxd.repository.model_settings import ModelSettings
 from onnxd.repository.store import SnapshotStore
 from onnxd.repository.yaml_edit import changed_lines

@@ -49,12 +49,15 @@ class ControlCalls:
 
     async def model_metadata(self, asked: pb.ModelMetadataRequest, call: Call) -> pb.ModelMetadataResponse:
         name, version = _target(asked, call)
+        await self.inference.wake(name)
         spec = self.inference.spec(name, version)
         versions = self.inference.versions(name) if version is None else (version,)
         return proto_documents.model_metadata(spec, versions)
 
     async def model_config(self, asked: pb.ModelConfigRequest, call: Call) -> pb.ModelConfigResponse:
-        served = self.inference.served(*_target(asked, call))
+        name, version = _target(asked, call)
+        await self.inference.wake(name)
+        served = self.inference.served(name, version)
         return pb.ModelConfigResponse(config=served.triton_config())
 
     async def statistics(self, asked: pb.ModelStatisticsRequest, call: Call) -> pb.ModelStatisticsResponse:

@@ -34,6 +34,7 @@ class NeuralCalls:
     async def _answer(self, data: Received, call: Call) -> bytes:
         timeline = Timeline(received_ns=call.received_ns, decode_start_ns=time.monotonic_ns())
         message = parse(InferenceRequest, data)
+        await self.inference.wake(self.model)
         spec = self.inference.spec(self.model, None)
         request, several = simple_request(spec, list(message.inputs))
         request.timeline = timeline

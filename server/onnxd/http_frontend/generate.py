@@ -83,6 +83,7 @@ class GenerateHandlers:
                 "'generate' takes no compressed body: send it without Content-Encoding", readable="identity"
             )
         text = await self.body.read(call)
+        await self.inference.wake(call.model)
         timeline.decode_start_ns = time.monotonic_ns()
         request = progress.request = await self.large.by_size(
             len(text),

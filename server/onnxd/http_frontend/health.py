@@ -48,7 +48,8 @@ class HealthHandlers:
 
     async def model_ready(self, call: Call) -> web.Response:
         """Unknown is 404; known but not serving is 503 with the reason."""
-        self.inference.served(call.model, call.version)
+        if not self.inference.model_ready(call.model, call.version):
+            self.inference.served(call.model, call.version)
         return json_response({"name": call.model, "ready": True})
 
     async def healthy(self, _: Call) -> web.Response:

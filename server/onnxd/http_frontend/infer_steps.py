@@ -101,6 +101,7 @@ class InferSteps:
             json_length = _json_length(head, len(body)) if head.json_lengths else None
         json_bytes = len(body) if json_length is None else json_length
         if json_length == 0:
+            await self.inference.wake(call.model)
             spec = self.inference.spec(call.model, call.version)
             request = decode_raw_request(body, spec, model_version=call.version)
         elif json_bytes <= ON_LOOP_BYTES:

@@ -40,6 +40,7 @@ class SimpleHandlers:
         timeline = progress.timeline
         latest_s = deadline_s(call)
         text = await self.body.read(call)
+        await self.inference.wake(self.model)
         timeline.decode_start_ns = time.monotonic_ns()
         spec = self.inference.spec(self.model, None)
         request, several = await self.large.by_size(len(text), _decode, text, spec, self.limits)

@@ -97,12 +97,22 @@ class Builder:
 
     async def run(self, build: Build, serving: Mapping[int, ServedVersion]) -> None:
         """Load what does not serve already. What fails is among the `failures`."""
+        self._loader.threads.want(build.name, build.wanted)
         for number in build.wanted:
             if number in build.stored:
                 try:
                     build.served[number] = await self._version(build, number, serving.get(number))
                 except ServerError as error:
                     self._fail(build, number, error)
+
+    async def examine(self, build: Build) -> None:
+        """Find out of each whether it can be loaded. What cannot is among the `failures`."""
+        for number, stored in build.stored.items():
+            wanted = identity(build.settings.digest, stored.digest)
+            try:
+                await self._loader.find_out(build.settings, stored, number, wanted)
+            except ServerError as error:
+                self._fail(build, number, error)
 
     async def _version(self, build: Build, number: int, kept: ServedVersion | None) -> ServedVersion:
         stored, settings = build.stored[number], build.settings

@@ -55,10 +55,13 @@ class _Model:
 _NOTHING = _Model(served={}, states={})
 
 UNLOADED: Final = VersionState(ModelState.UNAVAILABLE, "unloaded")
+ASLEEP: Final = VersionState(
+    ModelState.UNAVAILABLE, "not loaded yet: the first request for the model loads it (setting lazy_load)"
+)
 
 
 def _is_unloaded(state: VersionState) -> bool:
-    return state.state is ModelState.UNLOADING or state == UNLOADED
+    return state.state is ModelState.UNLOADING or state in (UNLOADED, ASLEEP)
 
 
 class Catalog:
@@ -110,13 +113,18 @@ class Catalog:
                 known = _state(model, version)
                 yield IndexEntry(name, version, known.state, known.reason or model.trouble)
 
+    def sleeps(self, name: str) -> bool:
+        """Whether the first request for a model will load it."""
+        return ASLEEP in self._models.get(name, _NOTHING).states.values()
+
     def missing_of(self, names: Iterable[str]) -> str | None:
         """The first of these models that does not serve, whatever the reason; None = all do."""
         return next((name for name in names if not self.serving(name)), None)
 
     def missing(self) -> str | None:
         """A model that should serve and does not: it is loading, or has failed, and nothing older of it
-        serves. None = there is none; a model that was unloaded by name should not."""
+        serves. None = there is none; a model that was unloaded by name should not, nor one that nobody has
+        asked for yet, where the first request loads it."""
         for name, model in self._models.items():
             if not model.served and not (model.states and all(map(_is_unloaded, model.states.values()))):
                 return name

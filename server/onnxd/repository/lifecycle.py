@@ -31,6 +31,7 @@ from onnxd.errors import (
 from onnxd.protocol.load_parameters import LoadOverride
 from onnxd.repository.catalog import Catalog, IndexEntry
 from onnxd.repository.layout import RepositorySnapshot, scan
+from onnxd.repository.lazy import wake
 from onnxd.repository.loader import Loader
 from onnxd.repository.plan import CurrentModel, Load, Refuse, plan
 from onnxd.repository.settle import SettledRepository
@@ -72,6 +73,8 @@ class Lifecycle:
         watch: WatchConfig,
         load_at_start: Sequence[str] = (),
         parallel_loads: int = 2,
+        lazy: bool = False,
+        eager: Sequence[str] = (),
         read: Callable[[Sequence[Path]], RepositorySnapshot] = scan,
         arrived: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
@@ -88,6 +91,9 @@ class Lifecycle:
         self._watch = watch
         self._load_at_start = frozenset(load_at_start)
         self._read, self._arrived = read, arrived
+        self._lazy = lazy
+        self._eager = frozenset(eager)
+        """Models that are loaded at once though it is lazy."""
         self._slots = asyncio.Semaphore(parallel_loads)
         self._tasks = asyncio.TaskGroup()
         self._transitions = Transitions(catalog, loader, self._tasks.create_task)
@@ -161,7 +167,7 @@ class Lifecycle:
                 raise LoadFailed(model.fault)
             else:
                 wish = Wish(model, key=model.key, override=override)
-            await self._fulfil(self._wish(name, wish))
+            await self._wish(name, wish).outcome()
         except LoadFailed as error:
             raise LoadFailed(f"failed to load '{name}': {error.message}") from error
 
@@ -178,9 +184,16 @@ class Lifecycle:
             raise ModelNotFound(f"failed to roll back '{name}': nothing is known of it")
         wish = Wish(None, key=record.attempted if record is not None else "", roll_back=True)
         try:
-            await self._fulfil(self._wish(name, wish))
+            await self._wish(name, wish).outcome()
         except LoadFailed as error:
             raise LoadFailed(f"failed to roll back '{name}': {error.message}") from error
+
+    async def wake(self, name: str) -> None:
+        """If a model is loaded with the first request for it, and this is one: load it, and wait for the
+        outcome, which is in the catalog then. One load serves all who wait."""
+        record = self._records.get(name)
+        if record is not None and not self._closing:
+            await wake(record, lambda wish: self._wish(name, wish))
 
     async def unload(self, name: str) -> None:
         """Stop serving a model; requests in flight finish. Unknown names are no error.
@@ -197,7 +210,7 @@ class Lifecycle:
             return
         if model is not None:
             record.attempted = model.key
-        await self._fulfil(self._wish(name, Wish(None, key=record.attempted)))
+        await self._wish(name, Wish(None, key=record.attempted)).outcome()
 
     def _check_room(self, name: str, models: Mapping[str, object]) -> None:
         """Whether there may be one more model that the repository has not. Without a wait before the wish."""
@@ -221,14 +234,6 @@ class Lifecycle:
             )
         if self._closing:
             raise ServerDraining("the server is shutting down", retry_after_s=1.0)
-
-    async def _fulfil(self, wish: Wish) -> None:
-        await wish.done.wait()
-        while wish.replaced_by is not None:
-            wish = wish.replaced_by
-            await wish.done.wait()
-        if wish.error is not None:
-            raise wish.error
 
     # The disk's side.
 
@@ -262,7 +267,8 @@ class Lifecycle:
             record = self._records.setdefault(step.name, Record())
             if isinstance(step, Load):
                 first = not record.attempted
-                wish = Wish(seen.models[step.name], key=step.key, asked=False, first=first)
+                files, lazily = seen.models[step.name], self._is_lazy(step.name)
+                wish = Wish(files, key=step.key, asked=False, first=first, examine=lazily)
                 wishes.append((step.name, self._wish(step.name, wish)))
             elif isinstance(step, Refuse):
                 record.refused = step.reason
@@ -275,6 +281,10 @@ class Lifecycle:
             self._initial += wishes
         if not seen.undecided and not seen.awaited:
             self._initial_known.set()
+
+    def _is_lazy(self, name: str) -> bool:
+        """What serves already is replaced at once."""
+        return self._lazy and name not in self._eager and not self._catalog.serving(name)
 
     async def _forget_absent(self) -> None:
         """Of models that are no longer there, nothing is kept from an earlier run. Nothing is concluded from
@@ -297,7 +307,7 @@ class Lifecycle:
                 await self._initial_known.wait()
         for name, wish in self._initial:
             try:
-                await self._fulfil(wish)
+                await wish.outcome()
             except Unsettled:
                 pass  # it changed while it was copied, and is tried again
             except ServerError as error:
@@ -318,6 +328,7 @@ class Lifecycle:
             record.attempted, record.refused = wish.key, ""
         if wish.override is not None and wish.override.versions:
             record.detached = True
+        record.asleep = None
         if record.next is not None:
             record.next.replaced_by = wish
             record.next.done.set()
@@ -360,15 +371,18 @@ class Lifecycle:
             async with self._slots:
                 if wish.files is None:
                     failures = await self._transitions.roll_back(name)
+                elif wish.examine:
+                    failures = await self._transitions.examine(name, wish.files, first=wish.first)
                 else:
                     failures = await self._transitions.load(
                         name, wish.files, wish.override, asked=wish.asked, first=wish.first
                     )
-            if not failures:
+            if not failures and not wish.examine:
                 self.loads["success"] += 1
-        self._settle(wish, record, failures)
+        record.settle(wish, failures)
         if record.next is None:
             record.attempted, record.detached = record.settled
+            record.asleep = wish.files if wish.examine and self._catalog.sleeps(name) else None
             gone = wish.forget or (wish.override is not None and bool(failures) and not record.attempted)
             if gone and not self._catalog.serving(name):
                 self._catalog.forget(name)
@@ -383,17 +397,3 @@ class Lifecycle:
                 name for name, record in self._records.items() if record.busy or record.next is not None
             )
         )
-
-    @staticmethod
-    def _settle(wish: Wish, record: Record, failures: Sequence[ServerError]) -> None:
-        """What is true of the record once a wish has had its outcome."""
-        if wish.roll_back:
-            # Nothing of it was seen on disk yet: then the disk has no say in it.
-            record.settled = wish.key, record.settled[1] if failures else not wish.key
-            return
-        if wish.override is not None:
-            if not failures:
-                record.settled = wish.key, bool(wish.override.versions)
-            return
-        unsettled = any(isinstance(failure, Unsettled) for failure in failures)
-        record.settled = "" if unsettled else wish.key, bool(failures) and record.settled[1]

@@ -19,19 +19,20 @@ from typing import Final
 
 import structlog
 
-from onnxd.errors import LoadFailed
 from onnxd.messages import Origin
 from onnxd.protocol.load_parameters import LoadOverride
 from onnxd.repository.batching import BatchingConfig
 from onnxd.repository.config_choice import read_config
-from onnxd.repository.config_file import LoadedConfig, Problem
+from onnxd.repository.config_file import Problem
 from onnxd.repository.examined import Begun, Examined
 from onnxd.repository.fault_codes import Code
 from onnxd.repository.first_times import first_times, seeded
 from onnxd.repository.golden import golden_examination
 from onnxd.repository.instances import choose, open_instance, risks_in
+from onnxd.repository.known_trials import KnownTrials, NoTrials
 from onnxd.repository.layout import ModelFiles
 from onnxd.repository.memory_ledger import MemoryLedger
+from onnxd.repository.model_file import graph_file
 from onnxd.repository.model_settings import ModelSettings, miscounted, read_labels
 from onnxd.repository.override import Override, read_override
 from onnxd.repository.padding_check import PADDING, padding_question, padding_warning
@@ -59,7 +60,6 @@ from onnxd.telemetry.statistics import ModelStatistics
 _log = structlog.get_logger(__name__)
 
 
-_FILE: Final = "model.onnx"
 _MOST_EXAMINED: Final = 256
 """Versions whose examination is remembered."""
 
@@ -89,11 +89,12 @@ class Loader:
         threads: ThreadBudget,
         memory: MemoryLedger | None = None,
         verdicts: KnownVerdicts | None = None,
+        known_trials: KnownTrials | None = None,
         options: LoaderOptions | None = None,
     ) -> None:
         """`threads` says how large a session's pool is where its config leaves it open; `memory`, whether
-        there is room for it (None: there is); `verdicts`, what is known of the independence of rows (None:
-        nothing)."""
+        there is room for it (None: there is); `verdicts`, what is known of the independence of rows, and
+        `known_trials` of trials (None: nothing)."""
         options = options or LoaderOptions()
         self.threads: Final = threads
         self.memory: Final = memory or MemoryLedger()
@@ -103,6 +104,7 @@ class Loader:
         self._weights = Weights(options.fairness.weights)
         self._overload = options.overload
         self._verdicts = verdicts or NoVerdicts()
+        self._known_trials = known_trials or NoTrials()
         self._processes = processes
         self._replica = options.replica
         self._single_model = options.single_model
@@ -223,10 +225,11 @@ class Loader:
                 sessions=config.instances * processes,
             )
         )
-        threads = resources.enter_context(self.threads.claim(settings.name, config.thread_claim()))
-        examined = self._examined.get((settings.name, number, identity)) if again else None
+        threads = resources.enter_context(self.threads.claim(settings.name, config.thread_claim(), number))
+        examined = await self._known(settings, stored, number, identity, threads) if again else None
         if examined is None:
             examined = await self.examine(settings, stored, number, threads)
+            await asyncio.to_thread(self._known_trials.remember, settings, stored, examined)
         tried = examined.report
         self.memory.measured(memory, identity, tried.peak_bytes, tried.resident_bytes)
         return Begun(start_s, memory, threads, examined, stored.digest)
@@ -242,8 +245,8 @@ class Loader:
         again: bool = False,
     ) -> ServedVersion:
         """A version that is loaded and warm. Takes over `stored`, and releases it if this fails. `spawn` runs
-        what belongs to no request, while the version serves. With `again`, one that this server has loaded
-        before is not examined anew.
+        what belongs to no request, while the version serves. With `again`, one whose examination is known
+        is not examined anew.
 
         Raises LoadFailed; what a crash of ONNX Runtime took along is a child process.
         """
@@ -354,6 +357,24 @@ class Loader:
             self._store.release(stored)
             raise
 
+    async def find_out(
+        self, settings: ModelSettings, stored: StoredFiles, number: int, identity: str
+    ) -> None:
+        """Examine a version that is to be loaded later, unless that is known. Raises LoadFailed."""
+        threads = self.threads.budget
+        examined = await self._known(settings, stored, number, identity, threads)
+        if examined is None:
+            examined = await self.examine(settings, stored, number)
+            await asyncio.to_thread(self._known_trials.remember, settings, stored, examined)
+        self.know(settings.name, number, identity, examined)
+
+    async def _known(
+        self, settings: ModelSettings, stored: StoredFiles, number: int, identity: str, threads: int
+    ) -> Examined | None:
+        if known := self._examined.get((settings.name, number, identity)):
+            return known
+        return await asyncio.to_thread(self._known_trials.recall, settings, stored, number, threads)
+
     def know(self, model: str, number: int, identity: str, examined: Examined) -> None:
         """A version was examined, here or elsewhere: a `load` of it `again` has no more to find out."""
         known = (model, number, identity)
@@ -365,21 +386,3 @@ class Loader:
     @staticmethod
     def _graph_file(settings: ModelSettings, stored: StoredFiles) -> Path:
         return graph_file(stored.path, settings.loaded)
-
-
-def graph_file(directory: Path, loaded: LoadedConfig) -> Path:
-    """Where a version's graph is among its files. Raises LoadFailed."""
-    file = loaded.config.file
-    path = directory / file
-    if path.is_dir():  # the graph together with the weights that it keeps outside
-        inner = [path / name for name in (_FILE, file) if (path / name).is_file()]
-        if not inner:
-            raise LoadFailed(f"'{file}' is a directory without the file '{_FILE}' in it")
-        return inner[0]
-    if not path.is_file():
-        present = sorted(entry.name for entry in directory.iterdir())
-        raise LoadFailed(
-            f"its directory has no file '{file}' but {', '.join(present) or 'nothing'}; "
-            f"name the file to load with '{loaded.name('file')}' in {loaded.document.source}"
-        )
-    return path

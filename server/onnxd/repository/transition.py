@@ -4,14 +4,15 @@ settings -> versions chosen -> all stored -> each tried, loaded beside the old -
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import structlog
 
 from onnxd.errors import LoadFailed, ServerError
 from onnxd.repository.build import Build, Builder
-from onnxd.repository.catalog import UNLOADED, Catalog, ModelState, VersionState
+from onnxd.repository.catalog import ASLEEP, UNLOADED, Catalog, ModelState, VersionState
 from onnxd.repository.history import Generation, History
 from onnxd.repository.layout import ModelFiles
 from onnxd.repository.loader import Loader
@@ -43,6 +44,8 @@ class Transitions:
         self._spawn = spawn
         self._on_disk: dict[str, Generation] = {}
         """What the files of a model held when they were last looked at, where that is known."""
+        self._examined: dict[str, Generation] = {}
+        """What was examined and not loaded yet."""
 
     async def load(
         self, name: str, files: ModelFiles, override: Override | None = None, *, asked: bool, first: bool
@@ -55,17 +58,44 @@ class Transitions:
         before it stopped does.
         """
         before = self._catalog.states(name)
-        failures = await self._load(name, files, override, asked=asked)
+        failures = await self._load(name, files, override, asked=asked, first=first)
         if failures and override is not None:
             self._catalog.note(name, *before)
         elif failures and first and not asked:
             await self._serve_last(name, files, failures)
         return failures
 
+    async def examine(self, name: str, files: ModelFiles, *, first: bool) -> Sequence[ServerError]:
+        """Find out whether a model that does not serve can be loaded, and leave that to the first request.
+
+        Returns what failed; the versions that did not are ASLEEP. `first` as in `load`.
+        """
+        self._on_disk.pop(name, None)
+        failures = await self._examine(name, files)
+        if failures and first and not self._catalog.sleeps(name):
+            await self._serve_last(name, files, failures)
+        return failures
+
+    async def _examine(self, name: str, files: ModelFiles) -> Sequence[ServerError]:
+        async with self._reading(name, files, None) as read:
+            if isinstance(read, ServerError):
+                return [read]
+            settings, wanted = read
+            async with self._builder.storing(files, wanted, settings, None) as build:
+                await self._builder.examine(build)
+            states = after_load(files, wanted, (), build.failures, settings.config.versions)
+            asleep = dict.fromkeys(set(wanted) - build.failures.keys(), ASLEEP)
+            self._catalog.note(name, states | asleep)
+            if build.generation is not None and not build.failures:
+                self._examined[name] = self._on_disk[name] = build.generation
+            return build.failed
+
     async def roll_back(self, name: str) -> Sequence[ServerError]:
         """Serve what served before, from the copy that was kept. Returns what failed; what serves goes on."""
         history = self._store.history(name)
         serving = {number: served.identity for number, served in self._catalog.serving(name).items()}
+        if asleep := self._examined.get(name):  # what the next request would load
+            serving = serving or asleep.identities
         target = history.target(serving) if history is not None else None
         if history is None or target is None:
             return [LoadFailed("nothing else of it has served, so there is nothing to go back to")]
@@ -75,35 +105,52 @@ class Transitions:
         if failures:
             self._catalog.note(name, *before)
         else:
+            self._examined.pop(name, None)
             await asyncio.to_thread(self._store.remember, name, after)
             _log.info("rolled back", model=name, to=str(target))
         return failures
 
     async def _load(
-        self, name: str, files: ModelFiles, override: Override | None, *, asked: bool
+        self, name: str, files: ModelFiles, override: Override | None, *, asked: bool, first: bool
     ) -> Sequence[ServerError]:
         if override is None:
             self._on_disk.pop(name, None)
+        async with self._reading(name, files, override) as read:
+            if isinstance(read, ServerError):
+                return [read]
+            settings, wanted = read
+            async with self._builder.storing(files, wanted, settings, override) as build:
+                return await self._load_stored(name, files, build, asked=asked, first=first)
+
+    @contextlib.asynccontextmanager
+    async def _reading(
+        self, name: str, files: ModelFiles, override: Override | None
+    ) -> AsyncIterator[tuple[ModelSettings, Sequence[int]] | ServerError]:
+        """A model's settings and the versions that they choose, which are LOADING; or why there are none."""
         try:
             settings = await self._loader.read_settings(files, override)
         except ServerError as error:
-            return [self._nothing(name, files, error)]
+            yield self._nothing(name, files, error)
+            return
         try:
             for warning in settings.warnings:
                 _log.warning("config", model=name, warning=warning)
             wanted = settings.config.versions.select(files.versions)
             if not wanted:
-                return [self._nothing(name, files, _unchosen(files, settings))]
+                yield self._nothing(name, files, _unchosen(files, settings))
+                return
             self._catalog.note(name, while_loading(wanted, self._sound(name)))
-            async with self._builder.storing(files, wanted, settings, override) as build:
-                return await self._load_stored(name, files, build, asked=asked)
+            yield settings, wanted
         finally:
             await self._loader.release(settings.stored)
 
     async def _load_stored(
-        self, name: str, files: ModelFiles, build: Build, *, asked: bool
+        self, name: str, files: ModelFiles, build: Build, *, asked: bool, first: bool
     ) -> Sequence[ServerError]:
         generation, history = build.generation, self._store.history(name)
+        served_last = first and history is not None and history.current == generation
+        examined = self._examined.pop(name, None)
+        build.again = served_last or (examined is not None and examined == generation)
         if generation is not None:
             self._on_disk[name] = generation
             if not asked and history is not None and history.rejected == generation:
@@ -188,6 +235,7 @@ class Transitions:
 
     def unload(self, name: str, *, forget: bool) -> None:
         """Stop serving; with `forget` the index no longer knows the name."""
+        self._examined.pop(name, None)
         serving = self._catalog.serving(name)
         states, _ = self._catalog.states(name)
         if states:
@@ -200,6 +248,7 @@ class Transitions:
     async def forget(self, name: str) -> None:
         """The model is gone for good: nothing is kept of it."""
         self._on_disk.pop(name, None)
+        self._examined.pop(name, None)
         await asyncio.to_thread(self._store.forget, name)
 
     def explain(self, name: str, files: ModelFiles, reason: str) -> None:

@@ -45,6 +45,12 @@ def contradictions(settings: ServerSettings) -> Iterator[tuple[SettingPath, Sett
     if store.endpoint.startswith("http:") and not store.allow_http:
         text = "without TLS objects may be changed on their way; say allow_http: true if that is meant"
         yield ("object_store", "endpoint"), ("object_store", "allow_http"), text
+    if settings.lazy_load and settings.workers != 1:
+        text = (
+            "needs workers: 1; the workers of a server have the same models, so the first request to one of "
+            "them would have to wait for all"
+        )
+        yield ("lazy_load",), ("workers",), text
     if settings.load_model and settings.model_control != "explicit":
         control = settings.model_control
         text = f"needs model_control explicit; with {control}, every model is loaded at the start anyway"

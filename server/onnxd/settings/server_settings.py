@@ -124,6 +124,9 @@ class ServerSettings:
     is none."""
     parallel_loads: Annotated[int, Field(ge=1)] = 2
     """Models that are loaded at one time; more start a server with many models faster, for memory and CPU."""
+    lazy_load: bool = False
+    """Whether a model is only examined at the start, and when its files change, and loaded with the first
+    request for it; those of ready_models are loaded at once."""
     state_dir: Path | None = None
     """Where the server keeps its own files; unset = onnxd in $XDG_STATE_HOME, or in ~/.local/state."""
     workers: Workers = 1

@@ -9,13 +9,14 @@ from typing import Final, Self
 
 from onnxd.protocol.load_parameters import LoadOverride
 from onnxd.repository.catalog import Catalog
+from onnxd.repository.examined_json import examined_from_json
 from onnxd.repository.loader import Loader
 from onnxd.repository.model_settings import ModelSettings
 from onnxd.repository.served import ServedVersion
 from onnxd.repository.store import SnapshotStore, StoredFiles
 from onnxd.runtime.thread_shares import Claim, ThreadBudget
 from onnxd.workers.channel import Document
-from onnxd.workers.orders import ModelOrder, Prepare, examined_from_json, states_from_json
+from onnxd.workers.orders import ModelOrder, Prepare, states_from_json
 from onnxd.workers.relay import from_json
 
 
@@ -37,8 +38,8 @@ class DealtThreads(ThreadBudget):
     dealt: int = 1
 
     @contextmanager
-    def claim(self, model: str, claim: Claim) -> Iterator[int]:
-        with super().claim(model, replace(claim, stated=self.dealt)) as threads:
+    def claim(self, model: str, claim: Claim, version: int = 1) -> Iterator[int]:
+        with super().claim(model, replace(claim, stated=self.dealt), version) as threads:
             yield threads
 
 

@@ -15,6 +15,7 @@ from onnxd.protocol.load_parameters import LoadOverride
 from onnxd.repository.catalog import Catalog, VersionState
 from onnxd.repository.config import ModelConfig
 from onnxd.repository.config_file import LoadedConfig
+from onnxd.repository.examined_json import examined_to_json
 from onnxd.repository.loader import Loader
 from onnxd.repository.model_settings import ModelSettings
 from onnxd.repository.override import Override
@@ -26,7 +27,7 @@ from onnxd.scheduler.clock import LoopClock
 from onnxd.scheduler.single_flight import Spawn
 from onnxd.telemetry.statistics import ModelStatistics
 from onnxd.workers.crew import Crew
-from onnxd.workers.orders import ModelOrder, Prepare, examined_to_json, states_to_json
+from onnxd.workers.orders import ModelOrder, Prepare, states_to_json
 from onnxd_protos import model_config_pb2 as config_pb
 
 _MOST_BROUGHT: Final = 256

@@ -8,6 +8,7 @@ import structlog
 
 from onnxd.app import lifecycle_of, loader_options, remote_roots_of
 from onnxd.http_frontend.metrics import DEFAULT_PORT
+from onnxd.repository.known_trials import TrialFiles
 from onnxd.repository.lifecycle import Lifecycle
 from onnxd.repository.memory_ledger import MemoryLedger
 from onnxd.repository.store import SnapshotStore, default_state_dir
@@ -77,6 +78,7 @@ async def open_supervised(
         threads=threads,
         memory=memory,
         verdicts=VerdictFiles(state_dir),
+        known_trials=TrialFiles(state_dir, settings.batching.default_max_batch_size),
         options=loader_options(settings),
     )
     remote = await resources.enter_async_context(remote_roots_of(settings))

@@ -173,7 +173,7 @@ GOOD = b"POST %b HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%b" % (PATH, l
     max_examples=60,
     # The same ones in every run; to look for more, raise the number and take this away. Known to differ: an
     # answer to a request behind another, whose body nobody reads and which is not all here, closes with
-    # aiohttp alone. The lane gives aiohttp a request only when it is its turn, and by then more of it is here.
+    # aiohttp alone. The lane gives aiohttp a request only at its turn, and by then more of it is here.
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -145,6 +145,16 @@ def test_what_would_not_be_served_says_why(model: Path, config: str, code: int, 
     assert result.stdout == ""
 
 
+def test_a_model_of_the_repository_is_found_by_its_name(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ONNXD_MODEL_REPOSITORY", f"{tmp_path / 'none'},{tmp_path}")
+    assert keys(Path(model.name))["file"]["value"] == "model.onnx"
+    result = explain("nobody")
+    assert result.exit_code == 2
+    assert "'nobody' is no directory, and no model of that name is in the repository" in result.stderr
+
+
 def test_what_is_no_model_is_a_mistake_or_says_why(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "no model").mkdir()

@@ -92,7 +92,7 @@ def pools(budget: ThreadBudget, *models: str) -> list[int]:
         return [loaded.enter_context(budget.claim(model, Claim())) for model in models]
 
 
-@pytest.mark.parametrize(("sharing", "expected"), [("lend", [4, 4]), ("split", [4, 2])])
+@pytest.mark.parametrize(("sharing", "expected"), [("lend", [4, 4]), ("split", [4, 1])])
 def test_a_session_that_runs_keeps_its_pool_when_others_come(sharing: Sharing, expected: list[int]) -> None:
     assert pools(ThreadBudget(4, sharing), "a", "b") == expected
 
@@ -113,11 +113,42 @@ def test_what_is_unloaded_leaves_its_share_to_the_next() -> None:
     assert budget.shares == {}
 
 
+@given(CLAIMS, BUDGETS)
+def test_split_pools_stay_within_the_budget_whenever_models_come(claims: list[Claim], budget: int) -> None:
+    """But for what configs state, and one thread for each session, which is the caller's own."""
+    shared = ThreadBudget(budget, "split")
+    with ExitStack() as loaded:
+        for number, claim in enumerate(claims):
+            before = sum(shared.shares.values())
+            share = loaded.enter_context(shared.claim(f"model {number}", claim))
+            if not claim.stated and share > 1:
+                assert before + claim.threads(share) <= budget
+
+
+@pytest.mark.parametrize("sharing", ["lend", "split"])
+def test_a_version_that_is_replaced_takes_nothing_from_the_one_after_it(sharing: Sharing) -> None:
+    budget = ThreadBudget(4, sharing)
+    with budget.claim("a", Claim(8), 1), budget.claim("a", Claim(), 1) as again:
+        assert again == 4
+    budget.expect(frozenset({"a"}))
+    budget.want("a", [2])
+    with budget.claim("a", Claim(8), 1), budget.claim("a", Claim(), 2) as next_one:
+        assert next_one == 4
+
+
+def test_versions_that_shall_serve_together_share() -> None:
+    budget = ThreadBudget(4, "split")
+    budget.expect(frozenset({"a"}))
+    budget.want("a", [1, 2])
+    with budget.claim("a", Claim(), 1) as first, budget.claim("a", Claim(), 2) as second:
+        assert (first, second) == (2, 2)
+
+
 def test_it_says_who_has_how_many() -> None:
     budget = ThreadBudget(4)
     assert str(budget) == "4 for models, lent: none is loaded"
     with budget.claim("b", Claim()), budget.claim("a", Claim(stated=1, sessions=2)):
-        assert str(budget) == "4 for models, lent: a 2, b 4"
+        assert str(budget) == "4 for models, lent: a 2, b 4; 6 together"
 
 
 def test_more_stated_threads_than_the_budget_are_worth_a_warning_that_names_them() -> None:

@@ -154,10 +154,10 @@ def test_all_faults_of_all_sources_are_told_at_once(file: Path) -> None:
         f"{file}:3:3: http.prot: unknown key; did you mean port?",
         f"{file}:4:1: nonsense: unknown key; the keys here are model_repository, model_control, "
         "model_control_api, settings_api, model_overrides, max_brought_models, load_model, exit_on_error, "
-        "strict_readiness, ready_models, single_model_name, parallel_loads, state_dir, workers, host, "
-        "insecure, tls, auth, jwt, rate, fairness, overload, http, grpc, metrics, metric_export, simple, "
-        "watch, object_store, batching, inference, threads, memory, trial, isolation, limits, shared_memory, "
-        "tracing, recent, recorder, log, audit, identity, drain",
+        "strict_readiness, ready_models, single_model_name, parallel_loads, lazy_load, state_dir, workers, "
+        "host, insecure, tls, auth, jwt, rate, fairness, overload, http, grpc, metrics, metric_export, "
+        "simple, watch, object_store, batching, inference, threads, memory, trial, isolation, limits, "
+        "shared_memory, tracing, recent, recorder, log, audit, identity, drain",
         "ONNXD_GRPC_PROT: unknown variable; did you mean ONNXD_GRPC_PORT?",
         "ONNXD_LOG_LEVEL: expected one of debug, info, warning, error, got 'dbug'; did you mean debug?",
         "--grpc-port: expected an integer from 0 to 65535, got 'x'",
@@ -254,6 +254,11 @@ def test_two_listeners_may_both_take_any_free_port() -> None:
     settings = load(environment={"ONNXD_HTTP_PORT": "0", "ONNXD_GRPC_PORT": "0"}).settings
 
     assert (settings.http.port, settings.grpc.port) == (0, 0)
+
+
+def test_lazy_loads_are_of_one_process() -> None:
+    (fault,) = faults(flags={("lazy_load",): True, ("workers",): "2"})
+    assert "lazy_load: needs workers: 1" in fault
 
 
 def test_models_to_load_at_the_start_need_explicit_control() -> None:
