@@ -23,6 +23,7 @@ from onnxd.grpc_frontend.infer import InferCalls
 from onnxd.grpc_frontend.neural import NeuralCalls
 from onnxd.grpc_frontend.run_time_settings import SettingCalls
 from onnxd.grpc_frontend.server import GrpcFrontend
+from onnxd.grpc_frontend.transport import Transport
 from onnxd.http_frontend.metrics import MetricsListener
 from onnxd.http_frontend.server import HttpFrontend
 from onnxd.inference import InferenceService
@@ -93,6 +94,8 @@ class Sockets:
     http: socket.socket | None = None
     grpc: socket.socket | None = None
     metrics: socket.socket | None = None
+    grpc_transport: Transport | None = None
+    """What carries gRPC calls where nothing of ours listens for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,10 @@ class Seat:
 
 
 async def open_server(
-    settings: ServerSettings, resources: AsyncExitStack, log: LogSettings | None = None
+    settings: ServerSettings,
+    resources: AsyncExitStack,
+    log: LogSettings | None = None,
+    sockets: Sockets | None = None,
 ) -> Server:
     """Open every part on `resources`, which closes them in reverse. It listens when this returns, and is
     ready once `lifecycle.started` is set and `inference.open` has been called.
@@ -151,7 +157,7 @@ async def open_server(
     )
     lifecycle = await resources.enter_async_context(lifecycle_of(settings, catalog, loader))
     control = Control(catalog, lifecycle, trials, threads, memory, lifecycle.loads.copy, spans)
-    fronts = await open_fronts(settings, resources, control, tracing, log)
+    fronts = await open_fronts(settings, resources, control, tracing, log, sockets=sockets)
     return Server(
         fronts.http, fronts.grpc, fronts.inference, fronts.metrics, fronts.seen, lifecycle, threads, memory
     )
@@ -225,6 +231,7 @@ async def open_fronts(
     tracing: Tracing,
     log: LogSettings | None,
     seat: Seat | None = None,
+    sockets: Sockets | None = None,
 ) -> Fronts:
     """All that faces the clients, and the data plane that it asks. `seat` None: there is this process alone.
 
@@ -245,7 +252,7 @@ async def open_fronts(
     records = RecordCounts()
     inference = open_inference(settings, resources, control.catalog, shared_memory, records)
     fleet = seat.fleet(shared_memory, run_time) if seat else Alone(shared_memory, run_time)
-    sockets = seat.sockets if seat else Sockets()
+    sockets = seat.sockets if seat else sockets or Sockets()
     exports = ExportCounts()
     lag = await resources.enter_async_context(LoopLag())
 
@@ -279,6 +286,7 @@ async def open_fronts(
             gate=gate,
             certificates=certificates,
             sock=sockets.grpc,
+            transport=sockets.grpc_transport,
         )
     )
     http = await resources.enter_async_context(
