@@ -119,20 +119,21 @@ class Seat:
     sockets: Sockets
     fleet: Callable[[SharedMemory, RunTimeSettings], Fleet]
     """Called before anything listens."""
-    gather: Callable[[], Awaitable[Observation]]
-    """What all have seen and use."""
+    gather: Callable[[], Awaitable[Observation]] | None
+    """What all have seen and use; None = each tells its own."""
 
 
 async def open_server(
     settings: ServerSettings,
     resources: AsyncExitStack,
     log: LogSettings | None = None,
-    sockets: Sockets | None = None,
+    seat: Seat | None = None,
 ) -> Server:
     """Open every part on `resources`, which closes them in reverse. It listens when this returns, and is
     ready once `lifecycle.started` is set and `inference.open` has been called.
 
-    `log`: of the log that is open, for clients to change; None = the log is somebody else's.
+    `log`: of the log that is open, for clients to change; None = the log is somebody else's. `seat` None:
+    there is this process alone.
     Raises StateDirectoryUnusable, PortTaken, TracingUnavailable, SharedMemoryUnavailable, AuthUnusable,
     KeyFileUnusable, AuditUnusable, RecorderUnusable, TlsUnusable, TokenKeysUnusable: for the operator,
     each with its mend.
@@ -157,7 +158,7 @@ async def open_server(
     )
     lifecycle = await resources.enter_async_context(lifecycle_of(settings, catalog, loader))
     control = Control(catalog, lifecycle, trials, threads, memory, lifecycle.loads.copy, spans)
-    fronts = await open_fronts(settings, resources, control, tracing, log, sockets=sockets)
+    fronts = await open_fronts(settings, resources, control, tracing, log, seat)
     return Server(
         fronts.http, fronts.grpc, fronts.inference, fronts.metrics, fronts.seen, lifecycle, threads, memory
     )
@@ -231,7 +232,6 @@ async def open_fronts(
     tracing: Tracing,
     log: LogSettings | None,
     seat: Seat | None = None,
-    sockets: Sockets | None = None,
 ) -> Fronts:
     """All that faces the clients, and the data plane that it asks. `seat` None: there is this process alone.
 
@@ -252,7 +252,7 @@ async def open_fronts(
     records = RecordCounts()
     inference = open_inference(settings, resources, control.catalog, shared_memory, records)
     fleet = seat.fleet(shared_memory, run_time) if seat else Alone(shared_memory, run_time)
-    sockets = seat.sockets if seat else sockets or Sockets()
+    sockets = seat.sockets if seat else Sockets()
     exports = ExportCounts()
     lag = await resources.enter_async_context(LoopLag())
 
@@ -270,7 +270,7 @@ async def open_fronts(
         )
 
     metrics = Metrics(seen, seat.gather if seat else None)
-    if seat is None:  # of several processes, the supervisor sends the sum
+    if seat is None or seat.gather is None:  # of workers, the supervisor sends the sum
         await resources.enter_async_context(
             open_metric_export(settings.metric_export, metrics, release, exports, settings.identity)
         )

@@ -1,15 +1,20 @@
-"""A local Ray with the applications of a config, until standard input ends: `python -m tests.support.ray_driver
-CONFIG CPUS TEMPORARY`. Says `deployed` when they are up, and on every line that it is sent deploys anew."""
+"""A local Ray with the applications of a config: `python -m tests.support.ray_driver CONFIG CPUS`.
+
+Writes a line for each application, then `deployed`; the same again for every line that it reads, after it has
+read the config anew. It ends, and Ray with it, when its input does.
+"""
 
 import shutil
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 import ray
 from ray import serve
 from ray.serve.scripts import cli
+
+_ASK_EVERY_S = 0.05
+_SETTLED = ("RUNNING", "DEPLOY_FAILED")
 
 
 def main(config: str, cpus: str) -> None:
@@ -20,7 +25,7 @@ def main(config: str, cpus: str) -> None:
         include_dashboard=False,
         object_store_memory=80 * 2**20,
         namespace="serve",
-        _node_ip_address="127.0.0.2",  # for 127.0.0.1 Ray takes the address that others reach
+        _node_ip_address="127.0.0.2",  # in place of 127.0.0.1 Ray takes the address that others reach
         _temp_dir=room,
     )
     try:
@@ -34,16 +39,16 @@ def main(config: str, cpus: str) -> None:
 
 
 def deploy(config: str) -> None:
+    """As `serve run CONFIG` does, and wait until it is settled."""
     cli(["run", "--non-blocking", config], standalone_mode=False)
-    while True:
-        status = serve.status()
-        found = {name: application.status for name, application in status.applications.items()}
-        if found and all(state in ("RUNNING", "DEPLOY_FAILED") for state in found.values()):
-            break
-        time.sleep(0.1)
-    for name, application in status.applications.items():
-        print(name, application.status.value, " ".join(application.message.split())[-2000:], flush=True)
-    print("deployed", flush=True)
+    while not (found := serve.status().applications) or any(
+        each.status.value not in _SETTLED for each in found.values()
+    ):
+        time.sleep(_ASK_EVERY_S)
+    for name, each in found.items():
+        sys.stdout.write(f"{name} {each.status.value} {' '.join(each.message.split())}\n")
+    sys.stdout.write("deployed\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -1,17 +1,20 @@
 """What a Ray Serve config imports: `import_path: onnxd.ray_serve.application:application`."""
 
 import os
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, Final
 
 import ray
 from ray import serve
 
+from onnxd.protocol.documents import StatisticsRow
 from onnxd.ray_serve.grpc_calls import Answer
 from onnxd.ray_serve.replica import Replica
 from onnxd.ray_serve.services import stream_paths, unary_paths
 from onnxd.ray_serve.settings import replica_settings
 from onnxd.settings.server_settings import ServerSettings
+
+_ASK_S: Final = 10.0
 
 
 class Deployed:
@@ -19,10 +22,13 @@ class Deployed:
 
     def __init__(self, settings: ServerSettings) -> None:
         """Raises as Replica does."""
+        context = serve.get_replica_context()
+        self._deployment = context.deployment, context.app_name
         self._replica = Replica(
             settings,
-            serve.get_replica_context().replica_tag,
+            context.replica_tag,
             ray.get_runtime_context().get_assigned_resources(),
+            self._ask_all,
         )
 
     def __serve_build_asgi_app__(self) -> Replica:
@@ -32,6 +38,16 @@ class Deployed:
         """Raises RuntimeError when the engine has ended, and the replica is to be replaced."""
         if not self._replica.is_open:
             raise RuntimeError("the engine of this replica has ended; its log says why")
+
+    async def statistics(self) -> tuple[StatisticsRow, ...]:
+        """Of this replica, for the others."""
+        return self._replica.statistics()
+
+    async def _ask_all(self) -> Sequence[tuple[StatisticsRow, ...]]:
+        asked = serve.get_deployment_handle(*self._deployment).broadcast("statistics")
+        answers = await asked.results_async(timeout_s=_ASK_S, return_exceptions=True)
+        # A replica that has just ended has counted nothing that anybody will ask for again.
+        return [answer for answer in answers if not isinstance(answer, BaseException)]
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         return self._replica.figures()

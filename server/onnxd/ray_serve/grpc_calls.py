@@ -23,7 +23,7 @@ class Answer:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    def SerializeToString(self) -> bytes:  # noqa: N802 the name is protobuf's
+    def SerializeToString(self) -> bytes:
         return self._parts if isinstance(self._parts, bytes) else b"".join(self._parts)
 
 

@@ -10,14 +10,18 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import structlog
 
-from onnxd.app import Server, Sockets, drain, open_server
+from onnxd.app import Seat, Server, Sockets, drain, open_server
+from onnxd.fleet import statistics_of
+from onnxd.protocol.documents import StatisticsRow
 from onnxd.ray_serve.devices import check_devices, cpu_share
 from onnxd.ray_serve.figures import Figures
+from onnxd.ray_serve.fleet import AskAll, ReplicaFleet
 from onnxd.ray_serve.grpc_calls import Answer, RayTransport
 from onnxd.ray_serve.http_calls import HttpCalls, Receive, Scope, Send
 from onnxd.ray_serve.services import stream_paths, unary_paths
@@ -41,9 +45,11 @@ class ModelsFailed(Exception):
 class Replica:
     """An ASGI application. Everything but the lifespan is refused while the engine is not open."""
 
-    def __init__(self, settings: ServerSettings, name: str, assigned: Mapping[str, float]) -> None:
-        """`name`: its id. `assigned`: the resources that Ray counts for it. Raises DevicesUnusable, and
-        RuntimeError for two ONNX Runtimes."""
+    def __init__(
+        self, settings: ServerSettings, name: str, assigned: Mapping[str, float], ask_all: AskAll
+    ) -> None:
+        """`name`: its id. `assigned`: the resources that Ray counts for it. `ask_all` calls `statistics` of
+        every replica. Raises DevicesUnusable, and RuntimeError for two ONNX Runtimes."""
         check_distributions()
         check_devices(assigned, available_providers())
         threads = settings.threads
@@ -52,6 +58,7 @@ class Replica:
             identity=replace(settings.identity, pod=name),
             threads=replace(threads, budget=threads.budget or cpu_share(assigned)),
         )
+        self._ask_all = ask_all
         self._grpc = RayTransport(settings.grpc.max_message)
         self._http: HttpCalls | None = None
         self._server: Server | None = None
@@ -78,7 +85,11 @@ class Replica:
             server = await open_server(
                 replace(settings, state_dir=state_dir),
                 resources,
-                sockets=Sockets(http=door, grpc_transport=self._grpc),
+                seat=Seat(
+                    Sockets(http=door, grpc_transport=self._grpc),
+                    partial(ReplicaFleet, self._ask_all),
+                    gather=None,
+                ),
             )
             await server.lifecycle.started.wait()
             if settings.exit_on_error and (failed := server.lifecycle.failed_at_start):
@@ -108,6 +119,11 @@ class Replica:
         if self._server is None:
             return {}
         return dict(self._figures.read(self._server.inference.observe(), time.monotonic_ns()))
+
+    def statistics(self) -> tuple[StatisticsRow, ...]:
+        """What this replica has counted, of everything that it serves."""
+        serving = () if self._server is None else self._server.inference.serving(None, None)
+        return tuple(map(statistics_of, serving))
 
     async def unary(self, name: str, message: bytes, ray_context: Any) -> Answer:
         """The gRPC method of one message with this name."""
