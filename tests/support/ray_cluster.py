@@ -34,9 +34,15 @@ class RayCluster:
     said: list[str]
     """What the driver wrote, the last deployment's lines at the end."""
 
+    @property
+    def http_port(self) -> int:
+        return int(self.http.rpartition(":")[2])
+
     def replicas(self) -> frozenset[int]:
         """The processes of the replicas."""
-        return frozenset(pid for pid in descendants(self.driver.pid) if _title(pid).startswith("ray::ServeReplica"))
+        return frozenset(
+            pid for pid in descendants(self.driver.pid) if _title(pid).startswith("ray::ServeReplica")
+        )
 
 
 @contextlib.contextmanager

@@ -26,7 +26,7 @@ _PROXYS_OWN: Final = _BETWEEN_HOPS | {b"date", b"server", b"x-request-id"}
 """Of an answer: Ray's proxy writes its own. Its x-request-id is the client's, if that sent one."""
 _ADDED_BY_AIOHTTP: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 _WHOLE_BYTES: Final = 2**20
-"""Answers up to this size go in one message: each costs Ray a serialization."""
+"""Answers up to this size go in one message, since each costs Ray a serialization."""
 
 
 class HttpCalls:
@@ -58,12 +58,14 @@ class HttpCalls:
             await _unavailable(send)
             return
         headers = _headers(scope["headers"])
-        first = await receive()
+        length = _length(headers, scope)
         async with self._session.request(
             scope["method"],
             _url(scope),
             headers=headers,
-            data=_body(first, receive, headers),
+            data=_parts(receive) if length else None,
+            # So that one that is refused for its size is refused before it has come.
+            expect100=length > _WHOLE_BYTES,
             allow_redirects=False,
         ) as answer:
             await send(
@@ -97,21 +99,21 @@ def _headers(pairs: Iterable[tuple[bytes, bytes]]) -> CIMultiDict[str]:
     )
 
 
-def _body(first: Message, receive: Receive, headers: CIMultiDict[str]) -> bytes | AsyncIterator[bytes] | None:
-    """What there is of a body: nothing, all of it, or what is still to come."""
-    if first.get("more_body"):
-        return _parts(first, receive)
-    body: bytes = first.get("body", b"")
-    return body or (b"" if "Content-Length" in headers else None)
+def _length(headers: CIMultiDict[str], scope: Scope) -> int:
+    """Of the body that comes; of one whose length is not told, more than any that is sent at once."""
+    told = headers.get("Content-Length", "")
+    if told.isascii() and told.isdigit():
+        return int(told)
+    chunked = any(name == b"transfer-encoding" for name, _ in scope["headers"])
+    return _WHOLE_BYTES + 1 if chunked else 0
 
 
-async def _parts(message: Message, receive: Receive) -> AsyncIterator[bytes]:
-    while message["type"] == "http.request":
+async def _parts(receive: Receive) -> AsyncIterator[bytes]:
+    while (message := await receive())["type"] == "http.request":
         if message.get("body"):
             yield message["body"]
         if not message.get("more_body"):
             return
-        message = await receive()
     raise ConnectionResetError("the client went away before its request was complete")
 
 
