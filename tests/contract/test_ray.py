@@ -144,9 +144,7 @@ async def test_large_tensors_come_back_as_they_went(server: RayCluster) -> None:
     headers = {"Inference-Header-Content-Length": str(len(head))}
     async with (
         aiohttp.ClientSession() as session,
-        session.post(
-            server.http + INFER, data=io.BytesIO(head + sent.tobytes()), headers=headers
-        ) as answer,
+        session.post(server.http + INFER, data=io.BytesIO(head + sent.tobytes()), headers=headers) as answer,
     ):
         body = await answer.read()
         start = int(answer.headers["Inference-Header-Content-Length"])
@@ -210,7 +208,8 @@ async def test_a_refusal_has_its_code_text_and_when_to_come_again(calls: GrpcCal
     refused = await calls.refusal("ModelInfer", request)
     assert refused.code is grpc.StatusCode.UNAVAILABLE
     assert "'counter'" in refused.details
-    status: Any = rpc_status.from_call(refused.error)
+    error: Any = refused.error
+    status: Any = rpc_status.from_call(error)
     [detail] = status.details
     retry = RetryInfo()
     assert detail.Unpack(retry)

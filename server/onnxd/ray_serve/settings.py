@@ -52,13 +52,17 @@ def replica_settings(arguments: Mapping[str, Any], environment: Mapping[str, str
     if strange := [name for name, path in paths.items() if path not in settings_by_path()]:
         raise FaultySettings(tuple(f"args: settings: {name}: there is no such setting" for name in strange))
     config = arguments.get("config")
-    loaded = load_settings(
-        config=Path(config) if config else None,
-        environment=environment,
-        flags={path: _word(named[name]) for name, path in paths.items()},
-    )
+    places = {settings_by_path()[path].flag: f"args: settings: {name}" for name, path in paths.items()}
+    try:
+        loaded = load_settings(
+            config=Path(config) if config else None,
+            environment=environment,
+            flags={path: _word(named[name]) for name, path in paths.items()},
+        )
+    except FaultySettings as error:
+        raise FaultySettings(tuple(_placed(fault, places) for fault in error.faults)) from error
     if faults := tuple(_not_here(loaded)):
-        raise FaultySettings(faults)
+        raise FaultySettings(tuple(_placed(fault, places) for fault in faults))
     settings = loaded.settings
     return replace(
         settings,
@@ -75,13 +79,19 @@ def _word(value: Any) -> Any:
     return value if isinstance(value, bool) else str(value)
 
 
+def _placed(fault: str, places: Mapping[str, str]) -> str:
+    """A fault of a setting in `args`, which is told as a flag's, by where it was said."""
+    flag, colon, rest = fault.partition(":")
+    return f"{places.get(flag, flag)}{colon}{rest}"
+
+
 def _not_here(loaded: LoadedSettings) -> Iterator[str]:
     for path, origin in loaded.origins.items():
         name = ".".join(path)
         if origin == DEFAULT or name in _KEPT or _is_allowed(name, loaded.value(path)):
             continue
         if reason := _reason(path):
-            yield f"{origin}: {name}: not with Ray Serve: {reason}"
+            yield f"{origin}: {name} is not a replica's: {reason}"
 
 
 def _is_allowed(name: str, value: object) -> bool:
