@@ -3,6 +3,7 @@
 What a server of one process is asked by every client is asked here too, and what is different is stated.
 """
 
+import asyncio
 import io
 import json
 import os
@@ -27,7 +28,6 @@ from onnxd_protos import grpc_service_pb2 as pb
 from onnxd_protos.neural_pb2 import InferenceRequest
 from onnxd_protos.services import GRPC_INFERENCE_SERVICE, NEURAL_SERVICE
 from tests.contract import (
-    test_bad_bodies,
     test_client_compression,
     test_client_inference,
     test_client_questions,
@@ -41,6 +41,7 @@ from tests.support.raw_http import connect, request_bytes
 from tests.support.ray_cluster import RayCluster, ray_cluster
 from tests.support.server import publish
 from tests.support.traffic import Outcome, Window, drive
+from tests.support.until import until
 
 pytest.importorskip("ray.serve", reason="needs the extra 'ray'")
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow, pytest.mark.timeout(240)]
@@ -55,14 +56,8 @@ NOT_HERE: Final = {
 }
 """What of the tables for every client is not asked of Ray, and why."""
 BODIES: Final[dict[str, Case]] = {
-    **{name: case for name, case in test_protocol_rows.ROWS.items() if "load-of-an-unknown" not in name},
-    **test_bad_bodies.TABLES,
+    name: case for name, case in test_protocol_rows.ROWS.items() if "load-of-an-unknown" not in name
 }
-
-for _table in TABLES:
-    for _name, _test in vars(_table).items():
-        if _name.startswith("test_") and _name not in NOT_HERE:
-            globals()[_name] = _test
 
 MESSAGE_BYTES: Final = 2**20
 CONFIG: Final = "max_batch_size: 64\n"
@@ -76,7 +71,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster]:
     room = tmp_path_factory.mktemp("ray")
     repository = room / "models"
     repository.mkdir()
-    fill(repository, {*(name for table in TABLES for name in table.MODELS), *_of_bodies()})
+    fill(repository, {name for table in (*TABLES, test_protocol_rows) for name in table.MODELS})
     publish(repository, "mean", 1, graphs.row_mean())
     publish(repository, "counter", 1, graphs.row_constant(1), LINGERS)
     settings = {
@@ -85,13 +80,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster]:
         "watch.settle": "20ms",
         "watch.scan_interval": "500ms",
     }
-    deployment = {"num_replicas": 2, "ray_actor_options": {"num_cpus": 1}}
-    with ray_cluster(repository, room, settings, deployment, cpus=3) as cluster:
+    scaling = {"min_replicas": 1, "max_replicas": 2, "upscale_delay_s": 0, "downscale_delay_s": 3600}
+    with ray_cluster(repository, room, settings, scaling, cpus=3) as cluster:
         yield cluster
-
-
-def _of_bodies() -> set[str]:
-    return {*test_protocol_rows.MODELS, *test_bad_bodies.MODELS}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -99,6 +90,35 @@ async def calls(server: RayCluster) -> AsyncIterator[GrpcCalls]:
     async with grpc_calls(server.grpc) as calls:
         yield calls
 
+
+async def test_requests_that_wait_bring_a_second_replica(server: RayCluster) -> None:
+    """The first test: there is one at the start. Its queue is what Ray is told, not its open requests."""
+    assert len(server.replicas()) == 1
+    seen = set()
+
+    async def both_have_answered() -> bool:
+        async with (
+            aiohttp.ClientSession(headers={"x-onnxd-timing": "1"}) as session,
+            session.post(server.http + INFER, json=document()) as answer,
+        ):
+            seen.add(answer.headers["x-onnxd-replica"])
+        return len(seen) == 2
+
+    done = False
+    window = Window(lambda: 1, lambda: 1)
+    async with asyncio.TaskGroup() as tasks:
+        load = tasks.create_task(drive(server.http, server.grpc, "counter", window, lambda _: done))
+        await until(both_have_answered)
+        done = True
+    assert not load.result().failures
+
+
+# What every client is asked to do.
+
+for _table in TABLES:
+    for _name, _test in vars(_table).items():
+        if _name.startswith("test_") and _name not in NOT_HERE:
+            globals()[_name] = _test
 
 # HTTP.
 
@@ -162,15 +182,20 @@ async def test_an_answer_has_each_header_once(server: RayCluster) -> None:
     assert b"x-onnxd-batch" in names
 
 
-async def test_the_replicas_share_the_requests_and_each_says_which_it_is(server: RayCluster) -> None:
-    seen = set()
-    async with aiohttp.ClientSession(headers={"x-onnxd-timing": "1"}) as session:
-        for _ in range(200):
-            async with session.post(server.http + INFER, json=document()) as answer:
-                seen.add(answer.headers["x-onnxd-replica"])
-            if len(seen) == 2:
-                return
-    raise AssertionError(f"only {seen} answered")
+async def test_the_time_that_a_header_allows_is_kept(server: RayCluster) -> None:
+    headers = {"x-request-timeout-ms": "1"}  # and it would wait longer in the queue
+    body = document({"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1.0, 2.0, 3.0, 4.0]})
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{server.http}/v2/models/counter/infer", json=body, headers=headers) as answer,
+    ):
+        assert answer.status == 504
+        assert "deadline" in (await answer.json())["error"]
+
+
+async def test_there_is_nothing_to_scrape(server: RayCluster) -> None:
+    answer = await send_to(server.http_port, Case("", b"", path="/metrics", method="GET"))
+    assert answer.status == 404
 
 
 async def test_events_come_as_they_happen(server: RayCluster) -> None:
@@ -355,6 +380,8 @@ async def test_a_replica_that_is_killed_costs_the_requests_in_it_alone(server: R
     window = Window(oldest=lambda: 1, newest=lambda: 3)
     connections = 8
     outcome = await drive(server.http, server.grpc, "counter", window, stop, connections=connections)
+    # By the proxies, in Ray's words.
+    assert all("500 " in failure or "INTERNAL" in failure for failure in outcome.failures), outcome.failures
     # Each connection has one request at a time, so one that failed twice was not only in flight.
     assert outcome.failures.total() <= connections, outcome.failures
     assert outcome.mixed == 0

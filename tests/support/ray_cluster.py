@@ -18,7 +18,12 @@ from tests.support.processes import ended
 from tests.support.server import ROOT
 
 SHIPPED: Final = ROOT / "deploy/ray/serve.yaml"
-_QUIET: Final = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_SERVE_LOG_TO_STDERR": "0", "RAY_COLOR_PREFIX": "0"}
+_ENVIRONMENT: Final = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_SERVE_LOG_TO_STDERR": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "0.5",
+}
 _START_S: Final = 50.0
 _END_S: Final = 20.0
 
@@ -47,9 +52,10 @@ class RayCluster:
 
 @contextlib.contextmanager
 def ray_cluster(
-    repository: Path, room: Path, settings: Mapping[str, Any], deployment: Mapping[str, Any], cpus: int
+    repository: Path, room: Path, settings: Mapping[str, Any], scaling: Mapping[str, Any], cpus: int
 ) -> Iterator[RayCluster]:
-    """The shipped config with other ports, settings, and options of the deployment."""
+    """The shipped config with other ports, settings and bounds of scaling, and a CPU for each replica. A
+    request that waits 5 ms has waited too long."""
     http, grpc = free_ports()
     config = yaml.safe_load(SHIPPED.read_text())
     config["proxy_location"] = "HeadOnly"
@@ -59,9 +65,9 @@ def ray_cluster(
         "model_repository": str(repository), "state_dir": str(room / "state"), **settings,
     }  # fmt: skip
     [deployed] = application["deployments"]
-    deployed.update(deployment)
-    if "num_replicas" in deployment:
-        del deployed["autoscaling_config"]
+    deployed["ray_actor_options"]["num_cpus"] = 1
+    deployed["autoscaling_config"].update(scaling)
+    deployed["autoscaling_config"]["policy"]["policy_kwargs"]["target_queue_time_s"] = 0.005
     path = room / "serve.yaml"
     path.write_text(yaml.safe_dump(config))
     log = (room / "driver.log").open("w")
@@ -72,7 +78,7 @@ def ray_cluster(
         stdout=subprocess.PIPE,
         stderr=log,
         text=True,
-        env={**os.environ, **_QUIET},
+        env={**os.environ, **_ENVIRONMENT},
     )
     started: set[int] = set()
     try:
