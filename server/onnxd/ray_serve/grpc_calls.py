@@ -66,7 +66,7 @@ class RayCall:
         await self._answers.put(message)
 
     async def abort(self, code: grpc.StatusCode, details: str = "", trailing_metadata: Any = ()) -> Any:
-        self._ray.set_code(code)
+        self._ray.set_code(grpc.StatusCode[code.name])
         self._ray.set_details(details)
         self._ray.set_trailing_metadata(list(trailing_metadata))
         raise CallEnded(details)

@@ -55,8 +55,7 @@ class HttpCalls:
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. It is cancelled when the client goes, and so is what it asked for."""
         if self._session is None:
-            await _unavailable(send)
-            return
+            raise RuntimeError("open the connections first")
         headers = _headers(scope["headers"])
         length = _length(headers, scope)
         async with self._session.request(
@@ -121,7 +120,8 @@ def _part(body: bytes, *, last: bool) -> Message:
     return {"type": "http.response.body", "body": body, "more_body": not last}
 
 
-async def _unavailable(send: Send) -> None:
+async def unavailable(send: Send) -> None:
+    """Answer for a replica that has no front end (any more)."""
     headers = [(b"content-type", b"application/json"), (b"retry-after", b"1")]
     await send({"type": "http.response.start", "status": 503, "headers": headers})
     await send(_part(b'{"error":"the replica is shutting down"}', last=True))

@@ -23,7 +23,7 @@ from onnxd.ray_serve.devices import check_devices, cpu_share
 from onnxd.ray_serve.figures import Figures
 from onnxd.ray_serve.fleet import AskAll, ReplicaFleet
 from onnxd.ray_serve.grpc_calls import Answer, RayTransport
-from onnxd.ray_serve.http_calls import HttpCalls, Receive, Scope, Send
+from onnxd.ray_serve.http_calls import HttpCalls, Receive, Scope, Send, unavailable
 from onnxd.ray_serve.services import stream_paths, unary_paths
 from onnxd.ray_serve.state import own_directory
 from onnxd.repository.store import default_state_dir
@@ -68,10 +68,10 @@ class Replica:
         if scope["type"] == "lifespan":
             await receive()
             await self._live(receive, send)
-        elif scope["type"] == "http" and self._http is not None:
-            await self._http.serve(scope, receive, send)
-        else:  # a WebSocket; or Ray asks a replica that it has ended
-            raise RuntimeError(f"cannot answer a call of the type {scope['type']} now")
+        elif scope["type"] == "http":
+            await (unavailable(send) if self._http is None else self._http.serve(scope, receive, send))
+        else:
+            raise RuntimeError(f"there is nothing here that answers a {scope['type']}")
 
     async def _live(self, receive: Receive, send: Send) -> None:
         settings = self._settings
