@@ -36,7 +36,7 @@ class Deployed:
 
     def check_health(self) -> None:
         """Raises RuntimeError when the engine has ended, and the replica is to be replaced."""
-        if not self._replica.is_open:
+        if not self._replica.is_open():
             raise RuntimeError("the engine of this replica has ended; its log says why")
 
     async def statistics(self) -> tuple[StatisticsRow, ...]:

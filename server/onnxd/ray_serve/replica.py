@@ -109,7 +109,6 @@ class Replica:
     def _closed(self) -> None:
         self._server = self._http = None
 
-    @property
     def is_open(self) -> bool:
         """Whether the engine answers."""
         return self._server is not None

@@ -99,9 +99,9 @@ async def test_a_replica_answers_while_it_lives(tmp_path: Path) -> None:
     publish(tmp_path / "models", "rows", 1, add_one(), "max_batch_size: 8\n")
     replica = replica_of(tmp_path)
     good, bad = infer_request("rows", {"x": ONES}), infer_request("none", {"x": ONES})
-    assert not replica.is_open
+    assert not replica.is_open()
     async with living(replica):
-        assert replica.is_open
+        assert replica.is_open()
         assert replica.figures() == {WAITING: 0.0, QUEUE_TIME: 0.0, BUSY: 0.0}
 
         status, document = await post(replica, "/v2/models/rows/infer", BODY)
@@ -130,7 +130,7 @@ async def test_a_replica_answers_while_it_lives(tmp_path: Path) -> None:
         [row] = replica.statistics()
         assert (row.name, row.counters.success.count) == ("rows", 3)
 
-    assert not replica.is_open
+    assert not replica.is_open()
     assert (await post(replica, "/v2/models/rows/infer", BODY))[0] == 503
     context = RayContext()
     await replica.unary("ModelInfer", good.SerializeToString(), context)
