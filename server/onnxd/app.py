@@ -23,6 +23,7 @@ from onnxd.grpc_frontend.infer import InferCalls
 from onnxd.grpc_frontend.neural import NeuralCalls
 from onnxd.grpc_frontend.run_time_settings import SettingCalls
 from onnxd.grpc_frontend.server import GrpcFrontend
+from onnxd.grpc_frontend.transport import Transport
 from onnxd.http_frontend.metrics import MetricsListener
 from onnxd.http_frontend.server import HttpFrontend
 from onnxd.inference import InferenceService
@@ -96,6 +97,8 @@ class Sockets:
     http: socket.socket | None = None
     grpc: socket.socket | None = None
     metrics: socket.socket | None = None
+    grpc_transport: Transport | None = None
+    """What carries gRPC calls where nothing of ours listens for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,17 +124,21 @@ class Seat:
     sockets: Sockets
     fleet: Callable[[SharedMemory, RunTimeSettings], Fleet]
     """Called before anything listens."""
-    gather: Callable[[], Awaitable[Observation]]
-    """What all have seen and use."""
+    gather: Callable[[], Awaitable[Observation]] | None
+    """What all have seen and use; None = each tells its own."""
 
 
 async def open_server(
-    settings: ServerSettings, resources: AsyncExitStack, log: LogSettings | None = None
+    settings: ServerSettings,
+    resources: AsyncExitStack,
+    log: LogSettings | None = None,
+    seat: Seat | None = None,
 ) -> Server:
     """Open every part on `resources`, which closes them in reverse. It listens when this returns, and is
     ready once `lifecycle.started` is set and `inference.open` has been called.
 
-    `log`: of the log that is open, for clients to change; None = the log is somebody else's.
+    `log`: of the log that is open, for clients to change; None = the log is somebody else's. `seat` None:
+    there is this process alone.
     Raises StateDirectoryUnusable, PortTaken, TracingUnavailable, SharedMemoryUnavailable, AuthUnusable,
     KeyFileUnusable, AuditUnusable, RecorderUnusable, TlsUnusable, TokenKeysUnusable,
     ObjectStorageUnavailable: for the operator, each with its mend.
@@ -158,7 +165,7 @@ async def open_server(
     remote = await resources.enter_async_context(remote_roots_of(settings))
     lifecycle = await resources.enter_async_context(lifecycle_of(settings, catalog, loader, remote))
     control = Control(catalog, lifecycle, trials, threads, memory, lifecycle.loads.copy, spans, remote)
-    fronts = await open_fronts(settings, resources, control, tracing, log)
+    fronts = await open_fronts(settings, resources, control, tracing, log, seat)
     if settings.lazy_load:
         fronts.inference.wakes = lifecycle.wake
     return Server(
@@ -298,7 +305,7 @@ async def open_fronts(
         )
 
     metrics = Metrics(seen, seat.gather if seat else None)
-    if seat is None:  # of several processes, the supervisor sends the sum
+    if seat is None or seat.gather is None:  # of workers, the supervisor sends the sum
         await resources.enter_async_context(
             open_metric_export(settings.metric_export, metrics, release, exports, settings.identity)
         )
@@ -314,6 +321,7 @@ async def open_fronts(
             gate=gate,
             certificates=certificates,
             sock=sockets.grpc,
+            transport=sockets.grpc_transport,
         )
     )
     http = await resources.enter_async_context(

@@ -45,6 +45,16 @@ class Fleet(Protocol):
         ...
 
 
+def statistics_of(served: ServedVersion) -> StatisticsRow:
+    """What one process has counted."""
+    return StatisticsRow(
+        served.spec.name,
+        served.spec.version,
+        served.statistics.snapshot(),
+        served.report.resident_bytes,
+    )
+
+
 class Alone:
     """A server of one process."""
 
@@ -53,15 +63,7 @@ class Alone:
         self._run_time = run_time
 
     async def statistics(self, versions: Sequence[ServedVersion]) -> Sequence[StatisticsRow]:
-        return [
-            StatisticsRow(
-                served.spec.name,
-                served.spec.version,
-                served.statistics.snapshot(),
-                served.report.resident_bytes,
-            )
-            for served in versions
-        ]
+        return [statistics_of(served) for served in versions]
 
     async def batching(self, served: ServedVersion) -> BatchingReport:
         return batching_report(served)

@@ -45,6 +45,7 @@ DISTRIBUTIONS: Final = {
     "multidict": "aiohttp",
     "pydantic_core": "pydantic",
     "requests": "opentelemetry-exporter-otlp-proto-http",
+    "yarl": "aiohttp",
 }
 """From modules to the distributions that have them, where the names differ; the longest name counts."""
 

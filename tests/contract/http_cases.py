@@ -75,15 +75,25 @@ def raw(model: str, body: bytes, *, status: int = 400, named: str = "") -> Case:
 
 async def send(server: RunningServer, case: Case) -> Answer:
     """The answer to one case, on a connection of its own."""
+    return await send_to(server.server.http.port, case)
+
+
+async def send_to(port: int, case: Case) -> Answer:
+    """The same of whatever listens on this port."""
     path = case.path or f"/v2/models/{case.model}/infer"
-    async with connect(server.server.http.port, buffer_bytes=2**26) as connection:
+    async with connect(port, buffer_bytes=2**26) as connection:
         await connection.send(request_bytes(case.method, path, case.body, case.headers))
         return await connection.answer()
 
 
 async def check(server: RunningServer, case: Case) -> None:
     """Send the case, look at its answer, and see the server well afterwards."""
-    answer = await send(server, case)
+    assert_fits(await send(server, case), case)
+    await assert_well(server)
+
+
+def assert_fits(answer: Answer, case: Case) -> None:
+    """The answer is the case's: its status, and a refusal in one sentence that says what is wrong."""
     assert answer.status == case.status, answer.body[:500]
     if answer.status != 200:
         error = answer.error
@@ -91,7 +101,6 @@ async def check(server: RunningServer, case: Case) -> None:
         assert len(error) < 1000
         assert error.isprintable()
         assert not [inside for inside in INSIDE if inside in error], error
-    await assert_well(server)
 
 
 async def assert_well(server: RunningServer) -> None:

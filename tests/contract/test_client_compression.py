@@ -58,7 +58,7 @@ async def test_over_grpc(server: RunningServer, algorithm: str) -> None:
 async def test_an_answer_is_compressed_when_asked_for_and_an_error_never(
     server: RunningServer, algorithm: str, expand: Any
 ) -> None:
-    async with connect(server.server.http.port) as connection:
+    async with connect(int(server.http.rpartition(":")[2])) as connection:
         for model, status in (("free", 200), ("nothing", 404)):
             body = json.dumps(document()).encode()
             path = f"/v2/models/{model}/infer"

@@ -40,22 +40,22 @@ class GrpcFrontend:
         gate: Gate,
         certificates: Certificates | None = None,
         sock: socket | None = None,
+        transport: Transport | None = None,
     ) -> None:
         """`certificates` None: the port speaks without TLS. `sock`: bound already, with SO_REUSEPORT, so that
-        other workers listen on its port too; None = the port is for nobody else."""
+        other workers listen on its port too; None = the port is for nobody else. `transport`: in place of the
+        config's, with whatever it listens on."""
         self._config = config
         self._services = Services(infer, control, neural, settings)
         self._running = InProgress(refusals, gate)
         self._streams = Streams(config.max_stream_in_flight)
         inference = control.inference
         self._health = Health(OWN_SERVICES, complete=lambda: inference.missing is None)
-        self.transport: Transport = (
-            NativeTransport(
+        if transport is None and config.transport == "native":
+            transport = NativeTransport(
                 config, host, certificates, payloads=inference.payloads, refusals=refusals, sock=sock
             )
-            if config.transport == "native"
-            else GrpcioTransport(config, host, certificates, sock)
-        )
+        self.transport: Transport = transport or GrpcioTransport(config, host, certificates, sock)
         self._open = False
         self.port = config.port
         """The port that is listened on; known once the context is entered."""

@@ -54,7 +54,7 @@ class Listener:
         self._connections: Connections | None = None
         self._listener: asyncio.Server | None = None
         self.port = port
-        """The port that is listened on; known once it is open."""
+        """The port that is listened on; known once it is open. 0 = it is a Unix socket."""
 
     @property
     def open_connections(self) -> int:
@@ -78,7 +78,7 @@ class Listener:
             self._lanes = Lanes(self._lane, self._connections)
         if self._sock is not None:
             self._listener = await self.listen_on(self._sock)
-            self.port = self._sock.getsockname()[1]
+            self.port = 0 if self._sock.family is socket.AF_UNIX else self._sock.getsockname()[1]
             return
         try:
             self._listener = await self._accept(host=self._host, port=self.port)
