@@ -6,7 +6,6 @@ from types import TracebackType
 from onnxd.grpc_frontend.call import InProgress
 from onnxd.grpc_frontend.config import GrpcConfig
 from onnxd.grpc_frontend.control import ControlCalls
-from onnxd.grpc_frontend.grpcio import GrpcioTransport
 from onnxd.grpc_frontend.health import Health
 from onnxd.grpc_frontend.infer import InferCalls
 from onnxd.grpc_frontend.native.transport import NativeTransport
@@ -49,13 +48,15 @@ class GrpcFrontend:
         self._streams = Streams(config.max_stream_in_flight)
         inference = control.inference
         self._health = Health(OWN_SERVICES, complete=lambda: inference.missing is None)
-        self.transport: Transport = (
-            NativeTransport(
+        self.transport: Transport
+        if config.transport == "native":
+            self.transport = NativeTransport(
                 config, host, certificates, payloads=inference.payloads, refusals=refusals, sock=sock
             )
-            if config.transport == "native"
-            else GrpcioTransport(config, host, certificates, sock)
-        )
+        else:
+            from onnxd.grpc_frontend.grpcio import GrpcioTransport  # and with it all of grpcio
+
+            self.transport = GrpcioTransport(config, host, certificates, sock)
         self._open = False
         self.port = config.port
         """The port that is listened on; known once the context is entered."""
