@@ -10,16 +10,16 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast
 
-import grpc
 import structlog
 from google.protobuf.message import Message
-from grpc.aio import BaseError, UsageError
 
 from onnxd.errors import ServerError, Unavailable
 from onnxd.grpc_frontend.call import Call, InProgress
-from onnxd.grpc_frontend.context import Context, Parts, Received
+from onnxd.grpc_frontend.context import CallerLeft, Context, Parts, Received
 from onnxd.grpc_frontend.errors import Refusal, refusal_of
 from onnxd.grpc_frontend.operations import operation_of
+from onnxd.grpc_frontend.status_code import StatusCode
+from onnxd.grpc_frontend.transport import Handler
 from onnxd.protocol.proto_wire import parse
 from onnxd.security.operations import OPERATIONS
 from onnxd.security.peer import grpc_peer_address
@@ -38,7 +38,7 @@ _DENIED: Final = frozenset({"UNAUTHENTICATED", "PERMISSION_DENIED"})
 _log = structlog.get_logger(__name__)
 
 
-def unary_handler(method: Method, serve: Unary, running: InProgress) -> "grpc.RpcMethodHandler[Any, Any]":
+def unary_handler(method: Method, serve: Unary, running: InProgress) -> Handler:
     """Register a coroutine (request, call) -> response for a unary method. Its answers are not compressed."""
 
     async def serve_bytes(data: Received, call: Call) -> Parts:
@@ -48,9 +48,7 @@ def unary_handler(method: Method, serve: Unary, running: InProgress) -> "grpc.Rp
     return bytes_handler(method, serve_bytes, running)
 
 
-def bytes_handler(
-    method: Method, serve: BytesUnary, running: InProgress
-) -> "grpc.RpcMethodHandler[Any, Any]":
+def bytes_handler(method: Method, serve: BytesUnary, running: InProgress) -> Handler:
     """Register a coroutine (bytes, call) -> Parts, which parses and serializes itself, for a unary method."""
     operation, asks = method.path.removeprefix("/"), operation_of(method.path)
 
@@ -74,12 +72,10 @@ def bytes_handler(
         await _abort(context, refusal, call.asked.request_id)
         raise AssertionError("abort returned")
 
-    return grpc.unary_unary_rpc_method_handler(
-        cast(Any, handle), request_deserializer=None, response_serializer=_joined
-    )
+    return Handler(handle, streamed=False)
 
 
-def stream_handler(method: Method, serve: Stream, running: InProgress) -> "grpc.RpcMethodHandler[Any, Any]":
+def stream_handler(method: Method, serve: Stream, running: InProgress) -> Handler:
     """Register a coroutine (call) that reads and writes a stream itself, in bytes.
 
     It will do for a method whose request is a single message: on the wire there is no difference.
@@ -98,8 +94,7 @@ def stream_handler(method: Method, serve: Stream, running: InProgress) -> "grpc.
             raise
         except Exception as raised:  # as above
             error = _first_of(raised)
-            if isinstance(error, BaseError) and not isinstance(error, UsageError):
-                # The connection broke under a write, or the server was stopped: there is nobody to tell.
+            if isinstance(error, CallerLeft):
                 log_call(call, "answered", "CANCELLED")
                 return
             refusal = settle(error, call)
@@ -109,14 +104,7 @@ def stream_handler(method: Method, serve: Stream, running: InProgress) -> "grpc.
             return
         await _abort(context, refusal, call.asked.request_id)
 
-    return grpc.stream_stream_rpc_method_handler(
-        cast(Any, handle), request_deserializer=None, response_serializer=_joined
-    )
-
-
-def _joined(message: Parts) -> bytes:
-    """For a transport that sends a message in one piece only."""
-    return message if isinstance(message, bytes) else b"".join(message)
+    return Handler(handle, streamed=True)
 
 
 def settle(raised: Exception, call: Call) -> Refusal:
@@ -134,7 +122,7 @@ def settle(raised: Exception, call: Call) -> Refusal:
         error = ServerError(f"internal error (request id {number})")
     call.refusals.count(type(error))
     refusal = refusal_of(error)
-    outcome: Outcome = "failed" if refusal.status is grpc.StatusCode.INTERNAL else "refused"
+    outcome: Outcome = "failed" if refusal.status is StatusCode.INTERNAL else "refused"
     log_call(call, outcome, refusal.status.name, error.message)
     return refusal
 

@@ -1,9 +1,10 @@
 """What a call's handler sees of the transport, whichever carries it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from enum import Enum
+from typing import Any, Final, Protocol
 
-import grpc
+from onnxd.grpc_frontend.status_code import StatusCode
 
 Received = bytes | memoryview
 """A message as it came."""
@@ -12,8 +13,25 @@ Parts = bytes | list[bytes | memoryview]
 copied into it. They do not change any more."""
 
 
+class EndOfStream(Enum):
+    """A stream's caller has sent all."""
+
+    EOF = 0
+
+
+EOF: Final = EndOfStream.EOF
+
+
+class Aborted(Exception):
+    """The call is ended: nothing that its handler still raises or gives counts."""
+
+
+class CallerLeft(Exception):
+    """The connection broke, or the server was stopped: there is nobody to tell anything."""
+
+
 class Context(Protocol):
-    """What handlers ask of a call's transport. The names are grpc.aio's, whose ServicerContext is one."""
+    """What handlers ask of a call's transport. The names are those of grpc.aio's ServicerContext."""
 
     def invocation_metadata(self) -> Sequence[tuple[str, str | bytes]] | None:
         """What the caller sent besides messages, keys in lower case; bytes where the key ends with `-bin`."""
@@ -40,13 +58,13 @@ class Context(Protocol):
         ...
 
     async def read(self) -> Any:
-        """The next message of a stream, or grpc.aio.EOF when its caller has sent all."""
+        """The next message of a stream, or EOF when its caller has sent all. Raises CallerLeft."""
         ...
 
     async def write(self, message: Any) -> None:
-        """Send a message (Parts), and wait while the caller takes less than it is sent."""
+        """Send a message (Parts), and wait while the caller takes less than it is sent. Raises CallerLeft."""
         ...
 
-    async def abort(self, code: grpc.StatusCode, details: str = "", trailing_metadata: Any = ()) -> Any:
-        """End the call. Always raises."""
+    async def abort(self, code: StatusCode, details: str = "", trailing_metadata: Any = ()) -> Any:
+        """End the call. Always raises Aborted, or the transport's own that stands for it."""
         ...

@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
@@ -12,24 +11,25 @@ from google.rpc.status_pb2 import Status
 
 from onnxd import errors
 from onnxd.errors import ServerError
+from onnxd.grpc_frontend.status_code import StatusCode
 
-STATUS: Final[dict[type[ServerError], grpc.StatusCode]] = {
-    errors.ServerError: grpc.StatusCode.INTERNAL,
-    errors.InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
-    errors.AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
-    errors.PayloadTooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    errors.UnsupportedEncoding: grpc.StatusCode.UNIMPLEMENTED,
-    errors.RequestTooSlow: grpc.StatusCode.DEADLINE_EXCEEDED,
-    errors.NotFound: grpc.StatusCode.NOT_FOUND,
-    errors.NotSupported: grpc.StatusCode.UNIMPLEMENTED,
-    errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
-    errors.PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
-    errors.RateLimited: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
-    errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
-    errors.LoadFailed: grpc.StatusCode.INVALID_ARGUMENT,
-    errors.ExecutionFailed: grpc.StatusCode.INTERNAL,
-    errors.ModelProcessDied: grpc.StatusCode.INTERNAL,
+STATUS: Final[dict[type[ServerError], StatusCode]] = {
+    errors.ServerError: StatusCode.INTERNAL,
+    errors.InvalidRequest: StatusCode.INVALID_ARGUMENT,
+    errors.AlreadyExists: StatusCode.ALREADY_EXISTS,
+    errors.PayloadTooLarge: StatusCode.RESOURCE_EXHAUSTED,
+    errors.UnsupportedEncoding: StatusCode.UNIMPLEMENTED,
+    errors.RequestTooSlow: StatusCode.DEADLINE_EXCEEDED,
+    errors.NotFound: StatusCode.NOT_FOUND,
+    errors.NotSupported: StatusCode.UNIMPLEMENTED,
+    errors.Unauthenticated: StatusCode.UNAUTHENTICATED,
+    errors.PermissionDenied: StatusCode.PERMISSION_DENIED,
+    errors.RateLimited: StatusCode.RESOURCE_EXHAUSTED,
+    errors.Unavailable: StatusCode.UNAVAILABLE,
+    errors.DeadlineExceeded: StatusCode.DEADLINE_EXCEEDED,
+    errors.LoadFailed: StatusCode.INVALID_ARGUMENT,
+    errors.ExecutionFailed: StatusCode.INTERNAL,
+    errors.ModelProcessDied: StatusCode.INTERNAL,
 }
 """By the most specific class: a subclass that is not here has its parent's code."""
 
@@ -43,7 +43,7 @@ the text is in them twice when there is a RetryInfo."""
 class Refusal:
     """How a call ends that is not answered. Holds no exception, and so nothing that its frames hold."""
 
-    status: grpc.StatusCode
+    status: StatusCode
     details: str
     trailers: tuple[tuple[str, bytes], ...] = ()
 
@@ -55,14 +55,12 @@ def refusal_of(error: ServerError) -> Refusal:
     return Refusal(status, details, _trailers(status, details, error.retry_after_s))
 
 
-def status_of(error: ServerError) -> grpc.StatusCode:
+def status_of(error: ServerError) -> StatusCode:
     """The code of an error, by the most specific of its classes that the table has."""
     return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
 
 
-def _trailers(
-    status: grpc.StatusCode, details: str, retry_after_s: float | None
-) -> tuple[tuple[str, bytes], ...]:
+def _trailers(status: StatusCode, details: str, retry_after_s: float | None) -> tuple[tuple[str, bytes], ...]:
     """RetryInfo where the error knows when a retry makes sense; otherwise nothing."""
     if retry_after_s is None:
         return ()
@@ -71,7 +69,7 @@ def _trailers(
     detail = AnyMessage()
     detail.Pack(retry)
     # Clients compare code and text with the call's own, and drop the whole when they differ.
-    details_message = Status(code=status.value[0], message=details, details=[detail])
+    details_message = Status(code=status.value, message=details, details=[detail])
     return ((_DETAILS_KEY, details_message.SerializeToString()),)
 
 

@@ -1,14 +1,16 @@
 """The transport of the library grpcio: its core in C, and grpc.aio over it."""
 
 from socket import socket
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import grpc
 import grpc.aio
 
 from onnxd.grpc_frontend.config import GrpcConfig
+from onnxd.grpc_frontend.context import Parts, Received
+from onnxd.grpc_frontend.grpcio_context import GrpcioContext
 from onnxd.grpc_frontend.tls import credentials
-from onnxd.grpc_frontend.transport import Handlers, port_taken
+from onnxd.grpc_frontend.transport import Handler, Handlers, port_taken
 from onnxd.security.tls import Certificates
 
 
@@ -55,10 +57,27 @@ class GrpcioTransport:
 
 class _ByPath(grpc.GenericRpcHandler):
     def __init__(self, handlers: Handlers) -> None:
-        self._handlers = handlers
+        self._handlers = {path: library_handler(handler) for path, handler in handlers.items()}
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         return self._handlers.get(str(handler_call_details.method))
+
+
+def library_handler(handler: Handler) -> "grpc.RpcMethodHandler[Any, Any]":
+    """The same, as the library registers it."""
+
+    async def serve(data: Received | None, context: Any) -> Any:
+        answer = handler.serve(data, GrpcioContext(context))
+        del data  # what abort raises has this frame, and is kept until the garbage collector comes by
+        return await answer
+
+    kinds = (grpc.unary_unary_rpc_method_handler, grpc.stream_stream_rpc_method_handler)
+    return kinds[handler.streamed](cast(Any, serve), request_deserializer=None, response_serializer=_joined)
+
+
+def _joined(message: Parts) -> bytes:
+    """The library sends a message in one piece only."""
+    return message if isinstance(message, bytes) else b"".join(message)
 
 
 _MAX_PENDING_CALLS: Final = 8192

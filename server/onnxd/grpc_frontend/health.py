@@ -9,12 +9,12 @@ import contextlib
 from collections.abc import Callable, Iterable
 from typing import Final
 
-import grpc.aio
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from onnxd.errors import MalformedPayload, NotFound, ServerDraining
 from onnxd.grpc_frontend.boundary import stream_handler, unary_handler
 from onnxd.grpc_frontend.call import Call, InProgress
+from onnxd.grpc_frontend.context import EOF
 from onnxd.grpc_frontend.transport import Handlers
 from onnxd.protocol.proto_wire import parse
 from onnxd.protocol.wording import show
@@ -64,7 +64,7 @@ class Health:
     async def watch(self, call: Call) -> None:
         """Send the status now and at each change, until the caller goes or the server stops."""
         data = await call.context.read()
-        if data is grpc.aio.EOF:
+        if data is EOF:
             raise MalformedPayload("expected a grpc.health.v1.HealthCheckRequest message, got none")
         service = parse(HealthCheckRequest, data).service
         sent: int | None = None

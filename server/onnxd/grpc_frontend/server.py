@@ -6,7 +6,6 @@ from types import TracebackType
 from onnxd.grpc_frontend.call import InProgress
 from onnxd.grpc_frontend.config import GrpcConfig
 from onnxd.grpc_frontend.control import ControlCalls
-from onnxd.grpc_frontend.grpcio import GrpcioTransport
 from onnxd.grpc_frontend.health import Health
 from onnxd.grpc_frontend.infer import InferCalls
 from onnxd.grpc_frontend.native.transport import NativeTransport
@@ -55,7 +54,11 @@ class GrpcFrontend:
             transport = NativeTransport(
                 config, host, certificates, payloads=inference.payloads, refusals=refusals, sock=sock
             )
-        self.transport: Transport = transport or GrpcioTransport(config, host, certificates, sock)
+        elif transport is None:
+            from onnxd.grpc_frontend.grpcio import GrpcioTransport  # and with it all of grpcio
+
+            transport = GrpcioTransport(config, host, certificates, sock)
+        self.transport: Transport = transport
         self._open = False
         self.port = config.port
         """The port that is listened on; known once the context is entered."""

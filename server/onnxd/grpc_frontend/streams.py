@@ -3,11 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-import grpc.aio
-
 from onnxd.errors import ServerDraining
 from onnxd.grpc_frontend.call import Call
-from onnxd.grpc_frontend.context import Parts, Received
+from onnxd.grpc_frontend.context import EOF, Parts, Received
 
 Answer = Callable[[Received, Call], Awaitable[Parts]]
 """One message in, one out. What it raises ends the stream, after the answers to what came before."""
@@ -56,7 +54,7 @@ class Streams:
                 while True:
                     await room.acquire()
                     data = await context.read()
-                    if data is grpc.aio.EOF:
+                    if data is EOF:
                         return
                     call = stream.next()
                     results.put_nowait(tasks.create_task(_result(answer, data, call)))

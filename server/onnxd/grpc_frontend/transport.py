@@ -1,10 +1,23 @@
 """What carries calls to their handlers: grpc.aio's server (grpcio.py), or ours over HTTP/2 (native/)."""
 
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-import grpc
+from onnxd.grpc_frontend.context import Context
 
-Handlers = dict[str, "grpc.RpcMethodHandler[Any, Any]"]
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """What serves a method."""
+
+    serve: Callable[[Any, Context], Awaitable[Any]]
+    """Of one message, (Received, context) to Parts; of a stream, (nothing, context), which reads and writes
+    for itself."""
+    streamed: bool
+
+
+Handlers = dict[str, Handler]
 """By the path of the method: `/inference.GRPCInferenceService/ModelInfer`. They speak bytes."""
 
 
@@ -20,7 +33,7 @@ def port_taken(address: str) -> PortTaken:
 
 
 class Transport(Protocol):
-    """A listener. Unary handlers are coroutines (bytes, context), streaming ones (nothing, context)."""
+    """A listener."""
 
     async def start(self, handlers: Handlers) -> int:
         """Listen; the port that it is. Raises PortTaken."""

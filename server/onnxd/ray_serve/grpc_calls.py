@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
 import grpc
-import grpc.aio
 
 from onnxd.errors import PayloadTooLarge, ServerDraining
-from onnxd.grpc_frontend.context import Parts
+from onnxd.grpc_frontend.context import EOF, Parts
 from onnxd.grpc_frontend.errors import refusal_of
-from onnxd.grpc_frontend.transport import Handlers
+from onnxd.grpc_frontend.status_code import StatusCode
+from onnxd.grpc_frontend.transport import Handler, Handlers
 
 
 class CallEnded(Exception):
@@ -60,12 +60,12 @@ class RayCall:
     async def read(self) -> Any:
         if self._messages is None:
             raise RuntimeError("a call of one message has none to read")
-        return await anext(self._messages, grpc.aio.EOF)
+        return await anext(self._messages, EOF)
 
     async def write(self, message: Parts) -> None:
         await self._answers.put(message)
 
-    async def abort(self, code: grpc.StatusCode, details: str = "", trailing_metadata: Any = ()) -> Any:
+    async def abort(self, code: StatusCode, details: str = "", trailing_metadata: Any = ()) -> Any:
         self._ray.set_code(grpc.StatusCode[code.name])
         self._ray.set_details(details)
         self._ray.set_trailing_metadata(list(trailing_metadata))
@@ -106,8 +106,8 @@ class RayTransport:
         call = RayCall(ray_context)
         try:
             await self._check(call, len(message))
-            handler: Any = (await self._handler(call, path)).unary_unary
-            return Answer(await handler(message, call))
+            handler = await self._handler(call, path)
+            return Answer(await handler.serve(message, call))
         except CallEnded:
             # Raised, it would lose its trailers on the way: Ray passes those of answers on, not of errors.
             return Answer(b"")
@@ -122,8 +122,8 @@ class RayTransport:
         async def serve() -> None:
             nonlocal ended
             try:
-                handler: Any = (await self._handler(call, path)).stream_stream
-                await handler(None, call)
+                handler = await self._handler(call, path)
+                await handler.serve(None, call)
             except CallEnded as error:
                 ended = error
             await call.last()
@@ -146,7 +146,7 @@ class RayTransport:
             refusal = refusal_of(PayloadTooLarge(what))
             await call.abort(refusal.status, refusal.details, refusal.trailers)
 
-    async def _handler(self, call: RayCall, path: str) -> "grpc.RpcMethodHandler[Any, Any]":
+    async def _handler(self, call: RayCall, path: str) -> Handler:
         handler = self._handlers.get(path)
         if handler is None:
             refusal = refusal_of(ServerDraining("the replica is shutting down", retry_after_s=1.0))

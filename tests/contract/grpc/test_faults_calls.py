@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 
 from onnxd.grpc_frontend.boundary import stream_handler, unary_handler
 from onnxd.grpc_frontend.call import Call, InProgress
+from onnxd.grpc_frontend.grpcio import library_handler
 from onnxd.inference import InferenceConfig
 from onnxd.security.gate import Gate
 from onnxd.telemetry.refusals import Refusals
@@ -125,7 +126,9 @@ async def test_a_handler_that_raises(streamed: bool) -> None:
         "ServerLive": unary_handler(methods["ServerLive"], live, InProgress(Refusals(), Gate())),
     }
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(GRPC_INFERENCE_SERVICE, handlers)])
+    registered = {name: library_handler(handler) for name, handler in handlers.items()}
+    services = grpc.method_handlers_generic_handler(GRPC_INFERENCE_SERVICE, registered)
+    server.add_generic_rpc_handlers([services])
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc_calls(f"127.0.0.1:{port}") as calls:

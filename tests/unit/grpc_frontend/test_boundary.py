@@ -6,7 +6,6 @@ import weakref
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
 
 import grpc
 import grpc.aio
@@ -17,7 +16,9 @@ from structlog.typing import EventDict
 from onnxd.errors import InvalidRequest, QueueFull
 from onnxd.grpc_frontend.boundary import Unary, stream_handler, unary_handler
 from onnxd.grpc_frontend.call import Call, InProgress
+from onnxd.grpc_frontend.grpcio import library_handler
 from onnxd.grpc_frontend.streams import Streams
+from onnxd.grpc_frontend.transport import Handler
 from onnxd.security.gate import Gate
 from onnxd.telemetry.refusals import Refusals
 from onnxd_protos import grpc_service_pb2 as pb
@@ -29,10 +30,13 @@ LIVE = pb.ServerLiveRequest()
 
 
 @asynccontextmanager
-async def serving(**handlers: "grpc.RpcMethodHandler[Any, Any]") -> AsyncIterator[GrpcCalls]:
+async def serving(**handlers: Handler) -> AsyncIterator[GrpcCalls]:
     """A server of these methods only."""
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(GRPC_INFERENCE_SERVICE, handlers)])
+    registered = {name: library_handler(handler) for name, handler in handlers.items()}
+    server.add_generic_rpc_handlers(
+        [grpc.method_handlers_generic_handler(GRPC_INFERENCE_SERVICE, registered)]
+    )
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
@@ -42,7 +46,7 @@ async def serving(**handlers: "grpc.RpcMethodHandler[Any, Any]") -> AsyncIterato
         await server.stop(None)
 
 
-def live(serve: Unary) -> "grpc.RpcMethodHandler[Any, Any]":
+def live(serve: Unary) -> Handler:
     return unary_handler(METHODS["ServerLive"], serve, InProgress(Refusals(), Gate()))
 
 

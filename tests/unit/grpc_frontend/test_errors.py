@@ -14,10 +14,11 @@ from grpc_status import rpc_status
 from onnxd import errors
 from onnxd.errors import ServerError
 from onnxd.grpc_frontend.errors import STATUS, refusal_of, status_of
+from onnxd.grpc_frontend.status_code import StatusCode
 from onnxd_protos import grpc_service_pb2 as pb
 from tests.support.grpc_server import GrpcCalls, GrpcServer
 
-Code = grpc.StatusCode
+Code = StatusCode
 
 EXPECTED = {
     errors.ServerError: Code.INTERNAL,
@@ -54,6 +55,12 @@ def every(kind: type[ServerError]) -> Iterator[type[ServerError]]:
         yield from every(narrower)
 
 
+def test_the_codes_are_those_of_the_library_by_name_and_number() -> None:
+    assert {code.name: code.value for code in StatusCode} == {
+        code.name: code.value[0] for code in grpc.StatusCode
+    }
+
+
 def test_every_error_of_the_tree_has_its_code() -> None:
     ours = {kind for kind in every(ServerError) if kind.__module__ == errors.__name__}
     assert {kind: status_of(kind("x")) for kind in ours} == EXPECTED
@@ -75,7 +82,7 @@ def test_when_to_retry_is_read_back_from_the_trailers(seconds: float) -> None:
     assert key == "grpc-status-details-bin"
     status = Status.FromString(value)
     # Clients drop details whose code or text differs from the call's own.
-    assert (status.code, status.message) == (Code.UNAVAILABLE.value[0], refusal.details)
+    assert (status.code, status.message) == (Code.UNAVAILABLE, refusal.details)
     retry = RetryInfo()
     assert status.details[0].Unpack(retry)
     assert retry.retry_delay.ToTimedelta().total_seconds() == seconds
@@ -115,5 +122,5 @@ async def test_a_client_with_the_usual_limits_reads_a_long_refusal(server: GrpcS
         refused = await GrpcCalls(channel).refusal(
             "RepositoryModelLoad", pb.RepositoryModelLoadRequest(model_name="identity")
         )
-    assert refused.code is Code.INVALID_ARGUMENT
+    assert refused.code is grpc.StatusCode.INVALID_ARGUMENT
     assert refused.details.startswith(line)

@@ -13,6 +13,7 @@ from onnxd.grpc_frontend.context import Received
 from onnxd.grpc_frontend.native.calls import Calls
 from onnxd.grpc_frontend.native.head import metadata_of
 from onnxd.grpc_frontend.native.status import trailers
+from onnxd.grpc_frontend.status_code import StatusCode
 from onnxd.grpc_frontend.streams import Streams
 from onnxd.http2.stream import Header
 from onnxd.scheduler.payloads import PayloadBound
@@ -194,7 +195,7 @@ def test_metadata_is_text_and_bytes_and_never_the_protocols_own() -> None:
 
 
 def test_a_status_is_written_as_grpc_reads_it() -> None:
-    assert trailers(Code.NOT_FOUND, "50 % of ü\n", (("x-bin", b"\0\1"), ("y", "z"))) == [
+    assert trailers(StatusCode.NOT_FOUND, "50 % of ü\n", (("x-bin", b"\0\1"), ("y", "z"))) == [
         (b"grpc-status", b"5"),
         (b"grpc-message", b"50 %25 of %C3%BC%0A"),
         (b"x-bin", b"AAE"),

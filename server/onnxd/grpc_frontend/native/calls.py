@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import grpc
 import structlog
 
 from onnxd.errors import NotSupported, ServerDraining, ServerError
@@ -20,7 +19,7 @@ from onnxd.grpc_frontend.native.streamed import FIRST_WORD_S, StreamedExchange
 from onnxd.grpc_frontend.native.unary import UnaryExchange
 from onnxd.grpc_frontend.native.workers import Workers
 from onnxd.grpc_frontend.operations import operation_of
-from onnxd.grpc_frontend.transport import Handlers
+from onnxd.grpc_frontend.transport import Handler, Handlers
 from onnxd.http2.stream import Header, RequestHead, Stream, StreamHandler
 from onnxd.protocol.wording import show
 from onnxd.scheduler.payloads import PayloadBound
@@ -166,7 +165,5 @@ def _refused(error: ServerError) -> list[Header]:
     return trailers_only(trailers(refusal.status, refusal.details, refusal.trailers))
 
 
-def _method(path: str, handler: "grpc.RpcMethodHandler[Any, Any]") -> Method:
-    streamed = handler.unary_unary is None
-    serve: Any = handler.stream_stream if streamed else handler.unary_unary
-    return Method(path, streamed, serve)
+def _method(path: str, handler: Handler) -> Method:
+    return Method(path, handler.streamed, handler.serve)

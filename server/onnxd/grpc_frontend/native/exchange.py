@@ -9,11 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-import grpc
-import grpc.aio
-
 from onnxd.errors import ServerError
-from onnxd.grpc_frontend.context import Parts
+from onnxd.grpc_frontend.context import Aborted, Parts
 from onnxd.grpc_frontend.native.certificate import alternative_names
 from onnxd.grpc_frontend.native.head import Head, Metadata, metadata_of
 from onnxd.grpc_frontend.native.messages import (
@@ -25,6 +22,7 @@ from onnxd.grpc_frontend.native.messages import (
     size_of,
 )
 from onnxd.grpc_frontend.native.status import ANSWERS, OK, trailers, trailers_only
+from onnxd.grpc_frontend.status_code import StatusCode
 from onnxd.http2.stream import Header, Stream
 
 if TYPE_CHECKING:
@@ -117,13 +115,13 @@ class Exchange(ABC):
 
     async def abort(
         self,
-        code: grpc.StatusCode,
+        code: StatusCode,
         details: str = "",
         trailing_metadata: Iterable[tuple[str, str | bytes]] = (),
     ) -> Any:
         """As Context."""
         self._finish(trailers(code, details, trailing_metadata))
-        raise grpc.aio.AbortError
+        raise Aborted
 
     # For the kinds of it.
 
@@ -157,7 +155,7 @@ class Exchange(ABC):
         if not self._over:
             self._answer_head()
             if self._trailing:
-                self._stream.send_headers(trailers(grpc.StatusCode.OK, "", self._trailing), end=True)
+                self._stream.send_headers(trailers(StatusCode.OK, "", self._trailing), end=True)
             else:
                 self._stream.send_block(OK, end=True)
             self._close()
@@ -180,7 +178,7 @@ class Exchange(ABC):
         del self._stream
 
     def _expire(self) -> None:
-        self.end(trailers(grpc.StatusCode.DEADLINE_EXCEEDED, "the call's deadline has passed"))
+        self.end(trailers(StatusCode.DEADLINE_EXCEEDED, "the call's deadline has passed"))
 
     async def _plain(self, message: Message) -> bytes:
         """What a compressed message says. Raises ServerError."""

@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import quote
 
-import grpc
-
 from onnxd.grpc_frontend.native.head import READABLE
+from onnxd.grpc_frontend.status_code import StatusCode
 from onnxd.http2.head_block import encode_block
 from onnxd.http2.stream import Header
 from onnxd.protocol.compression import Encoding
@@ -29,11 +28,9 @@ _AS_IT_IS: Final = "".join(
 )
 
 
-def trailers(
-    status: grpc.StatusCode, details: str, more: Iterable[tuple[str, str | bytes]] = ()
-) -> list[Header]:
+def trailers(status: StatusCode, details: str, more: Iterable[tuple[str, str | bytes]] = ()) -> list[Header]:
     """Of a call that is refused."""
-    fields = [(b"grpc-status", str(status.value[0]).encode())]
+    fields = [(b"grpc-status", str(status.value).encode())]
     if details:
         fields.append((b"grpc-message", quote(details, safe=_AS_IT_IS, errors="replace").encode()))
     for key, value in more:
@@ -52,5 +49,5 @@ def trailers_only(fields: list[Header]) -> list[Header]:
 def not_grpc(status: bytes, text: str) -> list[Header]:
     """The answer to what is no call, in HTTP's terms and in gRPC's for whoever reads those."""
     allow = [(b"allow", b"POST")] if status == b"405" else []
-    code = grpc.StatusCode.UNIMPLEMENTED
+    code = StatusCode.UNIMPLEMENTED
     return [(b":status", status), *allow, (b"content-type", b"application/grpc"), *trailers(code, text)]

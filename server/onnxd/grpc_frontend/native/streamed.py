@@ -3,10 +3,8 @@
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-import grpc.aio
-
 from onnxd.errors import MalformedPayload, ServerError
-from onnxd.grpc_frontend.context import Received
+from onnxd.grpc_frontend.context import EOF, Aborted, Received
 from onnxd.grpc_frontend.native.exchange import Exchange
 from onnxd.grpc_frontend.native.head import Head
 from onnxd.grpc_frontend.native.messages import Inbox
@@ -73,7 +71,7 @@ class StreamedExchange(Exchange):
         """As Context."""
         while not self._inbox.ready:
             if self._said_all:
-                return grpc.aio.EOF
+                return EOF
             self._give_back()
             self._waiting = self._calls.loop.create_future()
             await self._waiting
@@ -98,7 +96,7 @@ class StreamedExchange(Exchange):
     async def _serve(self) -> None:
         try:
             await self._method.serve(None, self)
-        except grpc.aio.AbortError:
+        except Aborted:
             pass
         except Exception as error:  # of whatever kind: that of a handler is our bug, and settled as one
             self._settle(error)

@@ -3,10 +3,8 @@
 import struct
 from typing import TYPE_CHECKING, Final
 
-import grpc.aio
-
 from onnxd.errors import MalformedPayload, ServerError
-from onnxd.grpc_frontend.context import Received
+from onnxd.grpc_frontend.context import Aborted, Received
 from onnxd.grpc_frontend.native.exchange import Exchange
 from onnxd.grpc_frontend.native.head import Head
 from onnxd.grpc_frontend.native.messages import Inbox, Message, framed, size_of, whole
@@ -81,7 +79,7 @@ class UnaryExchange(Exchange):
                 parts = framed(answer, size_of(answer))
             else:
                 parts = await self._compressed(answer)
-        except grpc.aio.AbortError:
+        except Aborted:
             pass
         except Exception as error:  # of whatever kind: that of a handler is our bug, and settled as one
             self._settle(error)
