@@ -5,6 +5,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -14,6 +15,7 @@ from onnxd.errors import MalformedPayload, NotFound, NotSupported, ServerError, 
 from onnxd.http_frontend.call import Call, Exchange, Route
 from onnxd.http_frontend.credentials import credentials_of
 from onnxd.http_frontend.errors import CLIENT_GONE, Refusal, refusal_of
+from onnxd.http_frontend.rate_headers import left_headers
 from onnxd.http_frontend.router import Router
 from onnxd.protocol.names import check_model_name, parse_version
 from onnxd.protocol.shared_memory import check_region_name
@@ -68,8 +70,11 @@ class Boundary:
             response: web.StreamResponse = outcome.response()
         else:
             response = outcome
-        if call.header_id and not response.prepared:
-            response.headers.setdefault(REQUEST_ID, call.header_id)
+        if not response.prepared:
+            if call.header_id:
+                response.headers.setdefault(REQUEST_ID, call.header_id)
+            if call.left is not None:
+                response.headers.update(left_headers(call.left))
         if self.draining or (response.status >= 400 and not request.content.is_eof()):
             response.force_close()
         self.log(call, response.status)
@@ -127,7 +132,9 @@ class Boundary:
                 require(call.caller, route.operation, call.model)
         if route.operation != "infer" or not self._gate.rates.on:
             return NOTHING
-        return self._gate.rates.hold(call.caller.principal, call.peer, call.model)
+        hold = self._gate.rates.hold(call.caller.principal, call.peer, call.model)
+        call.left = hold.left
+        return hold
 
     def refused(self, call: Exchange, raised: BaseException) -> Refusal:
         """What is answered for what an exchange has raised, counted, with the reason as the call's `error`.
@@ -153,6 +160,8 @@ class Boundary:
                     self.log(call, CLIENT_GONE)
                 raise raised
         self._refusals.count(kind)
+        if call.left is not None:
+            refusal = replace(refusal, headers=left_headers(call.left) | dict(refusal.headers))
         return refusal
 
     def log(self, call: Exchange, status: int) -> None:

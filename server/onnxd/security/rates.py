@@ -10,9 +10,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
 from types import TracebackType
-from typing import Final
+from typing import Final, NamedTuple
 
-from onnxd.errors import RateLimited, Unavailable
+from onnxd.errors import Quota, RateLimited, Unavailable
 from onnxd.messages import ANONYMOUS, Principal
 from onnxd.security.rate_config import Allowance, RateConfig, read_allowance
 from onnxd.security.token_bucket import Bucket
@@ -23,6 +23,16 @@ _WEIGHT: Final = 0.2
 """Of the last request in the mean time of requests."""
 _TRIES: Final = 8
 _EACH_OTHER_MODEL: Final = "*"
+
+
+class Left(NamedTuple):
+    """What a caller may still ask, of a rate that it has."""
+
+    quota: Quota
+    requests: int
+    """That it may send now."""
+    full_in_s: float
+    """When it may send as many at once as it ever may."""
 
 
 class Share:
@@ -55,9 +65,11 @@ class Share:
 class Hold:
     """The shares that one request holds, `with hold:`."""
 
-    __slots__ = ("_began_s", "_rates", "_shares")
+    __slots__ = ("_began_s", "_rates", "_shares", "left")
 
-    def __init__(self, rates: "Rates | None", shares: list[Share]) -> None:
+    def __init__(self, rates: "Rates | None", shares: list[Share], left: Left | None = None) -> None:
+        self.left: Final = left
+        """None = its caller has no limit of rate."""
         self._rates = rates
         self._shares = shares
         self._began_s = 0.0
@@ -133,8 +145,10 @@ class Rates:
         wanted = self.of_model(model) if model else None
         if wanted is not None:
             shares.append(wanted)
+        left = None
         if caller is not None and caller.bucket is not None:
-            wait_s = caller.bucket.take(self.now_s())
+            now_s, bucket = self.now_s(), caller.bucket
+            wait_s = bucket.take(now_s)
             if wait_s > 0:
                 raise RateLimited(
                     f"{_whose(principal)} asked more often than it may (rate.per_second, rate.burst); "
@@ -142,9 +156,10 @@ class Rates:
                     retry_after_s=wait_s,
                     quota=self._allowed(principal).quota,
                 )
+            left = Left(self._allowed(principal).quota, bucket.left(now_s), bucket.full_in_s(now_s))
         for share in shares:
             share.in_flight += 1
-        return Hold(self, shares)
+        return Hold(self, shares, left)
 
     def of_model(self, name: str) -> Share | None:
         """The share of a model, one of which is free; None = it is not limited. Raises Unavailable."""
