@@ -73,8 +73,8 @@ class Boundary:
         if not response.prepared:
             if call.header_id:
                 response.headers.setdefault(REQUEST_ID, call.header_id)
-            if call.left is not None:
-                response.headers.update(left_headers(call.left))
+            if call.rated is not None:
+                response.headers.update(self.left(call))
         if self.draining or (response.status >= 400 and not request.content.is_eof()):
             response.force_close()
         self.log(call, response.status)
@@ -133,7 +133,8 @@ class Boundary:
         if route.operation != "infer" or not self._gate.rates.on:
             return NOTHING
         hold = self._gate.rates.hold(call.caller.principal, call.peer, call.model)
-        call.left = hold.left
+        if hold.rated is not None:
+            call.rated = hold.rated
         return hold
 
     def refused(self, call: Exchange, raised: BaseException) -> Refusal:
@@ -160,9 +161,14 @@ class Boundary:
                     self.log(call, CLIENT_GONE)
                 raise raised
         self._refusals.count(kind)
-        if call.left is not None:
-            refusal = replace(refusal, headers=left_headers(call.left) | dict(refusal.headers))
+        if call.rated is not None:
+            refusal = replace(refusal, headers=self.left(call) | dict(refusal.headers))
         return refusal
+
+    def left(self, call: Exchange) -> dict[str, str]:
+        """The headers that tell a caller what is left of its rate; none for one that has no rate."""
+        left = self._gate.rates.left(call.rated)
+        return {} if left is None else left_headers(left)
 
     def log(self, call: Exchange, status: int) -> None:
         """The line of the access log, and of the audit log where there is one."""

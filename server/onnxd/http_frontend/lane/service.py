@@ -13,7 +13,6 @@ from onnxd.http_frontend.infer_steps import Body, InferSteps
 from onnxd.http_frontend.lane.answer_head import Clock, UsualHeads, answer_head, refusal_bytes
 from onnxd.http_frontend.lane.head import Head
 from onnxd.http_frontend.middleware import Boundary
-from onnxd.http_frontend.rate_headers import left_headers
 from onnxd.http_frontend.tracing import Progress, traced
 from onnxd.scheduler.payloads import PayloadBound
 from onnxd.telemetry.access import answers_are_logged
@@ -113,12 +112,12 @@ class LaneService:
         parts: Sequence[bytes | memoryview] = answer.parts
         length = sum(map(len, parts))
         closes = self.closes(call)
-        if closes or progress.wants_timing or call.header_id or call.left is not None:
+        if closes or progress.wants_timing or call.header_id or call.rated is not None:
             more = progress.timing()
             if call.header_id:
                 more.append((REQUEST_ID, call.header_id))
-            if call.left is not None:
-                more += left_headers(call.left).items()
+            if call.rated is not None:
+                more += self._boundary.left(call).items()
             head = answer_head(answer, length, self._clock.date(), more, closes=closes)
         else:
             head = self._heads.usual(answer, length)
