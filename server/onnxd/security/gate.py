@@ -121,14 +121,9 @@ class Gate:
         return caller
 
     def _identify(self, credentials: Credentials) -> Caller:
-        authorization, api_key = credentials.authorization, credentials.api_key
-        count = len(authorization) + len(api_key)
-        if not count:
+        sent = _only_one(credentials)
+        if sent is None:
             return self._of_certificate(credentials.certificate)
-        bearers = [_bearer(value) for value in authorization]
-        if count > 1:
-            raise MalformedPayload(f"expected one credential, got {count}; {_HOW}")
-        sent = bearers[0] if bearers else api_key[0]
         now_s = time.time()
         if len(sent) <= _LONGEST:
             for authenticator in self._authenticators:
@@ -173,6 +168,17 @@ def require(caller: Caller, operation: str, model: str) -> None:
 def may_see(caller: Caller, operation: str, model: str) -> bool:
     """Whether a model is named to a caller in lists."""
     return caller.scopes.permits(OPERATIONS[operation].verb, model)
+
+
+def _only_one(credentials: Credentials) -> str | None:
+    """The credential that was sent; None = there is none."""
+    authorization, api_key = credentials.authorization, credentials.api_key
+    if len(authorization) == 1 and not api_key:  # nearly always
+        return _bearer(authorization[0])
+    sent = [*map(_bearer, authorization), *api_key]
+    if len(sent) > 1:
+        raise MalformedPayload(f"expected one credential, got {len(sent)}; {_HOW}")
+    return sent[0] if sent else None
 
 
 def _bearer(value: str) -> str:
