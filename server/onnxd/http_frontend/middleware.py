@@ -127,9 +127,8 @@ class Boundary:
         more than one credential."""
         if not self._gate.open:
             credentials = credentials_of(call.headers, call.peer, call.transport, self._gate)
-            call.caller = self._gate.admit(route.operation, credentials)
-            if call.model:
-                require(call.caller, route.operation, call.model)
+            call.caller = self._gate.identify(route.operation, credentials)
+            require(call.caller, route.operation, call.model)
         if route.operation != "infer" or not self._gate.rates.on:
             return NOTHING
         hold = self._gate.rates.hold(call.caller.principal, call.peer, call.model)

@@ -100,10 +100,18 @@ class Gate:
         """What to collect for `Credentials.restricted`."""
 
     def admit(self, operation: str, credentials: Credentials) -> Caller:
-        """Who asks, if they may use an operation at all.
+        """Who asks, if they may use an operation at all. Raises as `identify` and `require` do."""
+        caller = self.identify(operation, credentials)
+        require(caller, operation)
+        return caller
 
-        Raises Unauthenticated, PermissionDenied, MalformedPayload for more than one credential, and
-        RateLimited for one that does not hold, from an address that has sent too many of them.
+    def identify(self, operation: str, credentials: Credentials) -> Caller:
+        """Who asks for an operation, whether they may or not: `require` says that, and until then they are
+        known to the log.
+
+        Raises Unauthenticated, PermissionDenied for the want of a restricted API's header, MalformedPayload
+        for more than one credential, and RateLimited for one that does not hold, from an address that has
+        sent too many of them.
         """
         if self.open:
             return EVERYBODY
@@ -115,10 +123,7 @@ class Gate:
                 raise self._failed(denied, credentials.peer) if credentials.restricted else denied from None
         if not self.authenticates:
             return EVERYBODY
-        caller = self._identify(credentials)
-        if not caller.scopes.permits(row.verb):
-            raise _refused(caller, operation, "")
-        return caller
+        return self._identify(credentials)
 
     def _identify(self, credentials: Credentials) -> Caller:
         sent = _only_one(credentials)
@@ -158,9 +163,9 @@ def _with_also(caller: Caller, public: Scopes) -> Caller:
     return replace(caller, scopes=caller.scopes.with_also(public))
 
 
-def require(caller: Caller, operation: str, model: str) -> None:
-    """Raises PermissionDenied for what a caller may not do on a model, or Unauthenticated where a credential
-    might help."""
+def require(caller: Caller, operation: str, model: str = "") -> None:
+    """Raises PermissionDenied for what a caller may not do, on a model if one is named, or Unauthenticated
+    where a credential might help."""
     if not caller.scopes.permits(OPERATIONS[operation].verb, model):
         raise _refused(caller, operation, model)
 
