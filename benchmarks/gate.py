@@ -3,8 +3,9 @@
     python -m benchmarks.gate [--short] [--rounds N] [--seconds N]
 
 Each round loads a server that wants a key, with the smallest request that there is, and takes its CPU time
-for each; then it does what the gate does for one such request, many times, on the same core. Exits 1 when the
-median share is over LIMIT, or a request failed.
+for each; then it does what the gate does for one such request, many times, on the same core. And it refuses
+keys that are wrong in their first byte and in their last, in turns. Exits 1 when the median share is over
+LIMIT, a request failed, or one of the two takes longer than the other by more than ALIKE.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from benchmarks.table import show
 from onnxd.grpc_frontend import credentials as grpc_credentials
 from onnxd.http_frontend.credentials import credentials_of
 from onnxd.security import key_file
+from onnxd.security.api_key import ApiKey, read_key
 from onnxd.security.config import AuthConfig
 from onnxd.security.gate import Gate, require
 from onnxd.security.jwt_config import JwtConfig
@@ -36,6 +38,7 @@ from onnxd.security.peer import grpc_peer_address
 from onnxd.security.rate_config import RateConfig
 
 LIMIT: Final = 0.03
+ALIKE: Final = 0.02
 _WIRES: Final = ("http json", "http binary", "grpc")
 _IN_FLIGHT: Final = 16
 _TIMES: Final = 20_000
@@ -108,6 +111,10 @@ def main() -> int:
             misses.append(f"{wire}: the gate with a key takes over {100 * LIMIT:.0f} % of a request")
     columns = ["", "request, CPU µs", "gate, CPU µs", "share", "worst round"]
     show(f"the gate, {rounds} rounds", columns, rows)
+    ratio = wrong_keys(rounds)
+    print(f"a key that is wrong in its last byte / in its first: {ratio:.3f}")
+    if abs(ratio - 1) > ALIKE:
+        misses.append("how long it takes to refuse a key tells how much of it is right")
     for miss in misses:
         print("MISS:", miss)
     return 1 if misses else 0
@@ -137,6 +144,25 @@ async def measure(rounds: int, seconds: int) -> dict[str, Samples]:
                     into.key_us.append(_microseconds(_asks(wire, gate, key.text())))
                     into.key_and_rate_us.append(_microseconds(_asks(wire, limited, key.text())))
     return samples
+
+
+def wrong_keys(rounds: int) -> float:
+    """How much longer one takes to refuse that is right but for its last byte than one that is not right from
+    its first on: the median of the ratios of turns."""
+    known, key = key_file.empty().with_new("caller", ("infer",), time.time(), None)
+    other = {"A": "B"}
+    first = ApiKey(key.id, other.get(key.secret[0], "A") + key.secret[1:]).text()
+    last = ApiKey(key.id, key.secret[:-1] + other.get(key.secret[-1], "A")).text()
+
+    def took_s(text: str) -> float:
+        start_s = time.thread_time()
+        for _ in range(_TIMES // 20):
+            sent = read_key(text)
+            if sent is None or known.find(sent, 0.0) is not None:
+                raise RuntimeError("a key that is wrong was let in, or not read")
+        return time.thread_time() - start_s
+
+    return median(took_s(last) / took_s(first) for _ in range(20 * rounds))
 
 
 def _load(running: Running, wire: str, key: str, seconds: int, directory: Path, into: Samples) -> None:

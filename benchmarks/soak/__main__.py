@@ -1,5 +1,5 @@
 """What a server must bear for long: clients that leave, refusals, slow clients, credentials that change,
-three times as much as it can do.
+three times as much as it can do, and signals to end.
 
     python -m benchmarks.soak [--short] [--only NAME] [--seconds N] [--requests N] [--rotations N]
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.harness import scratch
-from benchmarks.soak import cancels, overload, refusals, rotation, slow
+from benchmarks.soak import cancels, drain, overload, refusals, rotation, slow
 from benchmarks.soak.verdict import Verdict
 from benchmarks.table import show
 
@@ -30,7 +30,7 @@ def main() -> int:
     )
     parser.add_argument("--short", action="store_true", help="a twentieth of everything")
     parser.add_argument(
-        "--only", choices=("cancels", "refusals", "slow", "rotation", "overload"), action="append"
+        "--only", choices=("cancels", "refusals", "slow", "rotation", "overload", "drain"), action="append"
     )
     parser.add_argument("--seconds", type=float, help="the longest that a scenario takes")
     parser.add_argument("--requests", type=int, help="of the cancels")
@@ -48,6 +48,7 @@ def main() -> int:
         ),
         "rotation": lambda at: rotation.run(at, rotations, min(_ROTATION_S, seconds / rotations)),
         "overload": lambda at: overload.run(at, seconds),
+        "drain": lambda at: drain.run(at, max(2, int(50 * scale)), seconds),
     }
     misses = []
     for name in options.only or scenarios:

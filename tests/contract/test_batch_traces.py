@@ -156,7 +156,7 @@ async def test_a_client_that_asks_is_told_its_times_and_its_trace(tmp_path: Path
     assert request.attributes["onnxd.request.id"] == "r-1"
 
 
-async def test_a_collector_that_never_answers_costs_spans_and_nothing_else(
+async def test_K6_a_collector_that_never_answers_costs_spans_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(onnxd.telemetry.setup, "_QUEUE_SPANS", 60)

@@ -318,10 +318,12 @@ async def test_who_was_refused_is_on_record(server: RunningServer, keys: Keys) -
     async with httpx.AsyncClient(base_url=server.http) as http:
         await http.post("/v2/models/m1/infer")
         await http.post("/v2/models/other/infer", headers=head(keys.of["invoker"]))
+        await http.post("/v2/repository/models/m1/load", headers=head(keys.of["invoker"]))
     new = audited(keys)[before:]
-    assert [(record["principal"], record["status"]) for record in new] == [
-        ("anonymous", 401),
-        ("invoker", 403),
+    assert [(record["principal"], record["operation"], record["status"]) for record in new] == [
+        ("anonymous", "infer", 401),
+        ("invoker", "infer", 403),
+        ("invoker", "load", 403),
     ]
 
 

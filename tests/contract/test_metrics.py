@@ -18,8 +18,12 @@ from onnxd.errors import ExecutionFailed
 from onnxd.http_frontend.config import HttpConfig, MetricsConfig
 from onnxd.http_frontend.listener import PortTaken
 from onnxd.http_frontend.metrics import MetricsListener
+from onnxd.messages import Principal
 from onnxd.scheduler.policy import BatchPolicy
-from onnxd.security.gate import Gate
+from onnxd.security.gate import Caller, Gate
+from onnxd.security.rate_config import RateConfig
+from onnxd.security.rates import Rates
+from onnxd.security.scopes import EVERYTHING
 from onnxd.telemetry.metrics import Metrics
 from onnxd_protos import grpc_service_pb2 as pb
 from tests.support.grpc_server import ONES, GrpcCalls, grpc_server, infer_request
@@ -276,3 +280,31 @@ async def test_B7_no_name_that_is_merely_asked_for_becomes_a_label(stand: Stand)
         assert (await stand.http.get(f"/v2/models/nobody{number}")).status == 404
         await stand.grpc.refusal("ModelMetadata", pb.ModelMetadataRequest(name=f"none{number}"))
     assert (await stand.scrape()).series() == before
+
+
+class Everybody:
+    """Obeys onnxd.security.gate.Authenticator: each credential is somebody's."""
+
+    def identify(self, credential: str, now_s: float) -> Caller | None:
+        return Caller(Principal(credential), EVERYTHING)
+
+
+async def test_K7_callers_are_no_labels_and_are_remembered_up_to_a_bound() -> None:
+    models = serving(served_version(identity_spec()))
+    gate = Gate([Everybody()], rates=Rates(RateConfig(per_second=1000.0, max_tracked=50)))
+    async with http_server(models, gate=gate, metrics=Metrics(models.observe)) as http:
+
+        async def series(caller: str) -> set[object]:
+            answer = await http.send(request_bytes("GET", "/metrics", headers={"X-API-Key": caller}))
+            return set(Scrape.of(answer.body.decode()).series())
+
+        async def ask(caller: str) -> None:
+            answer = await http.post("/v2/models/identity/infer", INFER, {"X-API-Key": caller})
+            assert answer.status == 200
+
+        await ask("first")
+        before = await series("first")
+        for number in range(300):
+            await ask(f"caller-{number}")
+        assert await series("first") == before
+        assert gate.rates.tracked <= 51

@@ -74,6 +74,28 @@ async def test_over_its_rate_a_caller_is_answered_429_with_the_time_to_wait() ->
         assert stand.refused("RateLimited") == 1
 
 
+async def test_a_caller_is_told_what_it_has_left_with_each_answer() -> None:
+    async with limited(RARE) as stand:
+        answers = [await stand.http.post(INFER_PATH, INFER) for _ in range(2)]
+        assert {answer.headers["ratelimit-policy"] for answer in answers} == {'"rate";q=2;w=200'}
+        assert [answer.headers["ratelimit"] for answer in answers] == ['"rate";r=1;t=100', '"rate";r=0;t=200']
+
+
+async def test_it_is_told_beside_what_it_did_wrong_and_over_aiohttp_too() -> None:
+    async with limited(RARE) as stand:
+        wrong = await stand.http.post(INFER_PATH, b"{}")
+        assert (wrong.status, wrong.headers["ratelimit"]) == (400, '"rate";r=1;t=100')
+        simple = await stand.http.post("/v2/models/identity/generate", b"{}")
+        assert (simple.status, simple.headers["ratelimit"]) == (400, '"rate";r=0;t=200')
+
+
+async def test_who_has_no_rate_is_told_of_none() -> None:
+    async with limited(RateConfig(max_in_flight=2)) as stand:
+        answer = await stand.http.post(INFER_PATH, INFER)
+        assert answer.status == 200
+        assert not [name for name in answer.headers if name.startswith("ratelimit")]
+
+
 async def test_over_its_rate_a_call_is_resource_exhausted_with_the_time_to_wait() -> None:
     async with limited(RARE) as stand:
         for _ in range(2):

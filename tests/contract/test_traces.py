@@ -70,6 +70,24 @@ async def test_a_refused_request_has_the_stages_that_it_reached_and_its_error(tm
     assert root.status_message.startswith("TensorMismatch: ")
 
 
+@pytest.mark.parametrize("name", ["traceparent", "tracestate", "baggage"])
+async def test_K5_what_is_malformed_of_a_callers_trace_fails_no_request(name: str, tmp_path: Path) -> None:
+    publish(tmp_path / "models", "m", 1, add_one(), "max_batch_size: 8\n")
+    async with GrpcReceiver() as receiver:
+        tracing = TracingConfig(endpoint=receiver.endpoint)
+        async with (
+            running_server(tmp_path / "models", tmp_path / "state", tracing=tracing) as server,
+            aiohttp.ClientSession() as session,
+        ):
+            for value in ("", "garbage", "=;,=%00", "k=v," * 1500):
+                url = f"{server.http}/v2/models/m/infer"
+                async with session.post(url, json=BODY, headers={name: value}) as answer:
+                    assert answer.status == 200
+        roots = [span for span in receiver.spans if span.name == "onnxd.infer"]
+    assert len(roots) == 4
+    assert {span.parent_id for span in roots} == {""}
+
+
 async def test_a_request_that_the_caller_does_not_sample_leaves_no_span(tmp_path: Path) -> None:
     publish(tmp_path / "models", "m", 1, add_one(), "max_batch_size: 8\n")
     async with GrpcReceiver() as receiver:

@@ -123,7 +123,8 @@ class InProgress:
         MalformedPayload, RateLimited."""
         call.look_at_metadata()
         if not self._gate.open:
-            call.caller = self._gate.admit(call.asks, credentials_of(call.context, self._gate))
+            call.caller = self._gate.identify(call.asks, credentials_of(call.context, self._gate))
+            require(call.caller, call.asks)
         if self._gate.rates.on:
             call.rates = self._gate.rates
 

@@ -20,7 +20,9 @@ def credentials_of(context: Context, gate: Gate) -> Credentials:
             api_key.append(value)
         elif key.startswith(GRPC_PREFIX):
             restricted[key.removeprefix(GRPC_PREFIX)] = value
-    names = context.auth_context().get("x509_subject_alternative_name", ())
-    certificate = [bytes(name).decode("utf-8", "replace") for name in names]
+    certificate: list[str] = []
+    if gate.knows_certificates:
+        names = context.auth_context().get("x509_subject_alternative_name", ())
+        certificate = [bytes(name).decode("utf-8", "replace") for name in names]
     peer = grpc_peer_address(context.peer())
     return Credentials(authorization, api_key, certificate, restricted, GRPC_PREFIX, peer)

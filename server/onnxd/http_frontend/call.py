@@ -12,6 +12,7 @@ from onnxd.messages import Timeline
 from onnxd.scheduler.payloads import Payload
 from onnxd.security.gate import EVERYBODY, Caller
 from onnxd.security.operations import operation
+from onnxd.security.rates import Share
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,8 @@ class Exchange:
     """Of an inference request."""
     payload: Payload | None = None
     """What it holds of the bound on all requests; the boundary releases it."""
+    rated: Share | None = None
+    """The share of its caller, if that has a rate."""
     error: str = ""
     """What went wrong, where the answer is not a refusal of the boundary's; for the access log."""
     error_kind: type[ServerError] | None = None

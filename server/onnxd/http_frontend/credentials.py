@@ -4,19 +4,21 @@ import asyncio
 
 from multidict import MultiMapping
 
-from onnxd.security.gate import Credentials, Gate
+from onnxd.security.gate import NONE, Credentials, Gate
 
 
 def credentials_of(
     headers: MultiMapping[str], peer: str, transport: asyncio.BaseTransport | None, gate: Gate
 ) -> Credentials:
     """As they were sent, for the gate to judge."""
+    looked_at = gate.restricted_headers
     return Credentials(
-        authorization=headers.getall("Authorization", ()),
-        api_key=headers.getall("X-API-Key", ()),
-        certificate=_names(transport),
-        restricted={name: headers[name] for name in gate.restricted_headers if name in headers},
-        peer=peer,
+        headers.getall("Authorization", ()),
+        headers.getall("X-API-Key", ()),
+        _names(transport) if gate.knows_certificates else (),
+        {name: headers[name] for name in looked_at if name in headers} if looked_at else NONE,
+        "",
+        peer,
     )
 
 

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from onnxd import errors
 from onnxd.errors import ServerError
+from onnxd.http_frontend.rate_headers import rate_headers
 from onnxd.http_frontend.responses import JSON_HEADERS
 from onnxd.protocol.json_response import encode_error
 
@@ -62,9 +63,7 @@ def refusal_of(error: ServerError) -> Refusal:
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
     if isinstance(error, errors.RateLimited) and error.quota is not None:
-        # As draft-ietf-httpapi-ratelimit-headers has them since its tenth revision.
-        headers["RateLimit-Policy"] = f'"rate";q={error.quota.requests};w={error.quota.window_s}'
-        headers["RateLimit"] = f'"rate";r=0;t={headers["Retry-After"]}'
+        headers |= rate_headers(error.quota, 0, int(headers["Retry-After"]))
     if isinstance(error, errors.Unauthenticated):
         headers["WWW-Authenticate"] = 'Bearer realm="onnxd"'
     if isinstance(error, errors.UnsupportedEncoding):

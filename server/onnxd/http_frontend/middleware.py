@@ -5,6 +5,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -14,6 +15,7 @@ from onnxd.errors import MalformedPayload, NotFound, NotSupported, ServerError, 
 from onnxd.http_frontend.call import Call, Exchange, Route
 from onnxd.http_frontend.credentials import credentials_of
 from onnxd.http_frontend.errors import CLIENT_GONE, Refusal, refusal_of
+from onnxd.http_frontend.rate_headers import left_headers
 from onnxd.http_frontend.router import Router
 from onnxd.protocol.names import check_model_name, parse_version
 from onnxd.protocol.shared_memory import check_region_name
@@ -69,8 +71,11 @@ class Boundary:
             response: web.StreamResponse = outcome.response()
         else:
             response = outcome
-        if call.header_id and not response.prepared:
-            response.headers.setdefault(REQUEST_ID, call.header_id)
+        if not response.prepared:
+            if call.header_id:
+                response.headers.setdefault(REQUEST_ID, call.header_id)
+            if call.rated is not None:
+                response.headers.update(self.left(call))
         if self.draining or (response.status >= 400 and not request.content.is_eof()):
             response.force_close()
         self.log(call, response.status)
@@ -123,12 +128,14 @@ class Boundary:
         more than one credential."""
         if not self._gate.open:
             credentials = credentials_of(call.headers, call.peer, call.transport, self._gate)
-            call.caller = self._gate.admit(route.operation, credentials)
-            if call.model:
-                require(call.caller, route.operation, call.model)
+            call.caller = self._gate.identify(route.operation, credentials)
+            require(call.caller, route.operation, call.model)
         if route.operation != "infer" or not self._gate.rates.on:
             return NOTHING
-        return self._gate.rates.hold(call.caller.principal, call.peer, call.model)
+        hold = self._gate.rates.hold(call.caller.principal, call.peer, call.model)
+        if hold.rated is not None:
+            call.rated = hold.rated
+        return hold
 
     def refused(self, call: Exchange, raised: BaseException) -> Refusal:
         """What is answered for what an exchange has raised, counted, with the reason as the call's `error`.
@@ -154,7 +161,14 @@ class Boundary:
                     self.log(call, CLIENT_GONE)
                 raise raised
         self._refusals.count(kind)
+        if call.rated is not None:
+            refusal = replace(refusal, headers=self.left(call) | dict(refusal.headers))
         return refusal
+
+    def left(self, call: Exchange) -> dict[str, str]:
+        """The headers that tell a caller what is left of its rate; none for one that has no rate."""
+        left = self._gate.rates.left(call.rated)
+        return {} if left is None else left_headers(left)
 
     def log(self, call: Exchange, status: int) -> None:
         """The line of the access log, and of the audit log where there is one."""

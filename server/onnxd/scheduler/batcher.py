@@ -9,7 +9,7 @@ was the first design; it cost two more wake-ups a batch and gave nothing.)
     shared_bucket, tenants     in whose turn, where several wait
     company                    whether what comes waits for more to come in the same turn of the loop
     policy                     when a batch is cut, and how big
-    foresight, capacity        what follows from how long runs take
+    foresight, capacity        what follows from how long runs take; caution: where that was too little
     batch                      stacking the inputs, splitting the outputs
     expiry, deadlines          what becomes of those whose time is over
     completion, bisection      what comes of a run that has ended, and whose fault it was that it failed
@@ -106,7 +106,7 @@ class Batcher:
             wait_s=self._wait_s,
             shed=self._shed,
         )
-        self._expiry = Expiry(model, clock, self._queue, self._delivery, self._stop_if_forsaken)
+        self._expiry = Expiry(model, clock, self._queue, self._delivery, self._missed)
         self._deadlines = self._expiry.deadlines
         self._uncapped = RowCap(max_rows, "maximum")
         self._foresight: Foresight | None = None
@@ -253,6 +253,11 @@ class Batcher:
         self._queue.discard(item)
         self._delivery.refuse(item, error, FailureReason.REJECTED)
 
+    def _missed(self, item: Item) -> None:
+        if self._foresight is not None:
+            self._foresight.missed(item)
+        self._stop_if_forsaken(item)
+
     def _stop_if_forsaken(self, item: Item) -> None:
         """End the run of a request that has just lost its caller, if nobody else waits for it."""
         run = next((run for run in self._running if item in run.items), None)
@@ -310,7 +315,9 @@ class Batcher:
         if foresight is not None:
             near = self._deadlines.next_s - now_s < foresight.horizon_s
             if near:
-                self._refuse_lost(foresight, now_s)
+                for item in foresight.lost(now_s):
+                    queue.discard(item)
+                    self._expiry.give_up(item, now_s)
         for bucket in queue.most_urgent_first():
             if foresight is not None:
                 cap = foresight.cap(bucket, now_s, near=near or max_delay_s > 0)
@@ -332,11 +339,6 @@ class Batcher:
             until_s = min(until_s, decision.until_s)
         self._hold_until(until_s)
         return None
-
-    def _refuse_lost(self, foresight: Foresight, now_s: float) -> None:
-        for item in foresight.lost(now_s):
-            self._queue.discard(item)
-            self._expiry.give_up(item, now_s)
 
     def _hold_until(self, when_s: float) -> None:
         """Look again then; it is looked at sooner whenever something arrives or ends."""

@@ -11,6 +11,7 @@ from typing import Final, Literal, NamedTuple, TypeGuard
 
 from onnxd.errors import DeadlineExceeded
 from onnxd.messages import CutReason
+from onnxd.scheduler.caution import LEAST
 from onnxd.scheduler.service_time import Fit
 
 CapReason = Literal["maximum", "knee", "deadline", "guard"]
@@ -20,6 +21,13 @@ throughput, a deadline in the batch, or the guard (cap_guard.py)."""
 KNEE_SHARE: Final = 0.995
 """Of the throughput that the biggest batch has. Simulated: with less, a server near its capacity loses more
 than others gain (benchmarks/policy.py)."""
+SHARED_KNEE_SHARE: Final = 0.93
+"""The same where one caller keeps a long queue and another asks for little. Whoever comes then waits for a
+run that has begun and for its own, and nothing but shorter runs makes that less; the throughput that they
+cost is taken from who asks for more than there is (benchmarks/overload.py)."""
+STANDING_BATCHES: Final = 3
+"""A queue as long as so many full batches is a long one. Shorter runs do not lead to refusals that there
+would not be without them: a queue that is worked off by full batches falls below this, and has them again."""
 RUN_S: Final = 50e-6
 """Of any run, at least, that is not in its rows, whatever the line says: to stack, start, hop and split. On a
 machine that is busy with other things too, the line may say that there is nothing of it, and without this a
@@ -28,8 +36,6 @@ KNEE_RUNS: Final = 16
 """So many must have been seen: the first ones at load are the slowest, and of each size there is one only."""
 MARGIN: Final = 0.1
 """How far a prediction is not relied on, at least; where the fit is off by more, it is that."""
-LOADED: Final = 1.2
-"""What an answer that is behind others takes beyond what is predicted, in the simulated worst case."""
 FRESH_S: Final = 10.0
 """A refusal needs evidence not older than this. A fit that refuses everybody sees no runs, and would never
 learn that it is wrong."""
@@ -78,8 +84,8 @@ def rows_within(fit: Fit, budget_s: float, max_rows: int) -> int:
     return rows
 
 
-def knee(fit: Fit, max_rows: int) -> int:
-    """The fewest rows whose throughput is nearly (KNEE_SHARE) that of `max_rows`.
+def knee(fit: Fit, max_rows: int, share: float = KNEE_SHARE) -> int:
+    """The fewest rows whose throughput is nearly (`share`) that of `max_rows`.
 
     More rows would have everybody in the batch wait for no more answers a second. A model whose time is all
     in its rows has its knee at 1, if a row takes long beside RUN_S; how far the fit is off counts as time
@@ -87,18 +93,18 @@ def knee(fit: Fit, max_rows: int) -> int:
     """
     per_row_s = fit.line.per_row_s
     base_s = max(fit.line.base_s, fit.error * fit.predict_s(1), RUN_S)
-    enough = KNEE_SHARE * max_rows / (base_s + per_row_s * max_rows)  # rows a second
+    enough = share * max_rows / (base_s + per_row_s * max_rows)  # rows a second
     return min(max_rows, max(1, math.ceil(enough * base_s / (1 - enough * per_row_s))))
 
 
 def steady_cap(
-    fit: Fit | None, first_rows: int, *, max_rows: int, guard_rows: int, to_knee: bool = True
+    fit: Fit | None, first_rows: int, *, max_rows: int, guard_rows: int, share: float = KNEE_SHARE
 ) -> RowCap:
     """Where no deadline is near: the knee, and what the guard allows; `first_rows` of the first request.
 
-    `to_knee` False = batches are to be as full as they can be.
+    `share` as in `knee`; 1 = batches are to be as full as they can be.
     """
-    best, reason = _smallest(*_steady(fit, max_rows, guard_rows, to_knee))
+    best, reason = _smallest(*_steady(fit, max_rows, guard_rows, share))
     best = max(first_rows, best)
     return RowCap(best, reason if best < max_rows else "maximum")
 
@@ -110,7 +116,7 @@ def row_cap(
     now_s: float,
     max_rows: int,
     guard_rows: int,
-    to_knee: bool = True,
+    share: float = KNEE_SHARE,
 ) -> RowCap:
     """`waiting`: at least one request of one bucket, in the order in which they will be taken.
 
@@ -133,7 +139,7 @@ def row_cap(
         first_rows = first_rows or rows
         if deadline_s is not None and end_s <= deadline_s < tightest_s:
             tightest_s = deadline_s
-    best, reason = _smallest(*_steady(fit, max_rows, guard_rows, to_knee), (held or max_rows, "deadline"))
+    best, reason = _smallest(*_steady(fit, max_rows, guard_rows, share), (held or max_rows, "deadline"))
     best = max(first_rows, best)
     start_by_s = tightest_s - fit.predict_s(min(total, best)) * (1 + _margin(fit))
     return RowCap(best, reason if best < max_rows else "maximum", start_by_s)
@@ -166,11 +172,13 @@ def answer_in_s(
     busy_s: float,
     max_rows: int,
     runners: int,
+    caution: float = LEAST,
 ) -> float:
     """In how many seconds a request that comes now is answered, where `left_s` are to its deadline.
 
     `same_ahead_rows`: of its own bucket, which it may share a batch with. `other_ahead_s`: work_s of the
     other buckets that go first. `busy_s`: until the first instance is free, 0 = one is.
+    `caution`: what an answer that is behind others is taken to need, beyond what is predicted (caution.py).
 
     Behind a run it reckons with batches of which two fit the deadline, one that runs and its own, as Nexus
     does (SOSP 2019): a server that lets in what can just make it has everybody just miss it once there is
@@ -181,7 +189,7 @@ def answer_in_s(
         return fit.predict_s(total)
     batch = max(rows, rows_within(fit, left_s / 2, max_rows))
     rounds = math.ceil(math.ceil(total / batch) / runners)
-    return LOADED * (busy_s + other_ahead_s / runners + rounds * fit.predict_s(min(total, batch)))
+    return caution * (busy_s + other_ahead_s / runners + rounds * fit.predict_s(min(total, batch)))
 
 
 def check_attainable(fit: Fit | None, rows: int, answer_s: float, *, deadline_s: float, now_s: float) -> None:
@@ -215,12 +223,10 @@ def _convincing(fit: Fit | None, rows: int, now_s: float) -> TypeGuard[Fit]:
     return fit is not None and fit.knows(rows) and now_s - fit.newest_s <= FRESH_S
 
 
-def _steady(
-    fit: Fit | None, max_rows: int, guard_rows: int, to_knee: bool
-) -> Iterator[tuple[int, CapReason]]:
+def _steady(fit: Fit | None, max_rows: int, guard_rows: int, share: float) -> Iterator[tuple[int, CapReason]]:
     yield max_rows, "maximum"
-    if to_knee and fit is not None and fit.good and fit.runs >= KNEE_RUNS:
-        yield knee(fit, max_rows), "knee"
+    if share < 1 and fit is not None and fit.good and fit.runs >= KNEE_RUNS:
+        yield knee(fit, max_rows, share), "knee"
     yield guard_rows, "guard"
 
 

@@ -27,14 +27,14 @@ class Expiry:
         clock: Clock,
         queue: RequestQueue,
         delivery: Delivery,
-        forsaken: Callable[[Item], None],
+        missed: Callable[[Item], None],
     ) -> None:
-        """`forsaken` is told of each request that expired while it was not in the queue."""
+        """`missed` is told of each request that has missed its deadline, once it is ended."""
         self._model = model
         self._clock = clock
         self._queue = queue
         self._delivery = delivery
-        self._forsaken = forsaken
+        self._missed = missed
         self.deadlines = Deadlines(clock, self._expire)
 
     def watch(self, item: Item) -> None:
@@ -84,5 +84,4 @@ class Expiry:
         error = DeadlineExceeded(f"the request's deadline passed while {where} '{self._model}'")
         reason = FailureReason.REJECTED if waited else FailureReason.CANCELED
         self._delivery.refuse(item, error, reason)
-        if not waited:
-            self._forsaken(item)
+        self._missed(item)

@@ -13,23 +13,28 @@ from typing import Final
 
 from onnxd.errors import ModelUnavailable
 from onnxd.scheduler.capacity import (
-    LOADED,
+    KNEE_SHARE,
+    SHARED_KNEE_SHARE,
+    STANDING_BATCHES,
     Ahead,
     RowCap,
     Waiting,
     answer_in_s,
     check_attainable,
     is_lost,
+    knee,
     row_cap,
     steady_cap,
     work_s,
 )
+from onnxd.scheduler.caution import MOST, Caution
 from onnxd.scheduler.item import BucketKey, Item
 from onnxd.scheduler.queue import Bucket, RequestQueue, lines
 from onnxd.scheduler.run import Run
 from onnxd.scheduler.service_time import BucketTimes, Fit, ServiceTimes
 
 _ROWS: Final = attrgetter("rows")
+_OVERDUE_S: Final = 1e-6
 
 
 class Foresight:
@@ -48,6 +53,7 @@ class Foresight:
         self.to_knee = True
         """False = batches are to be as full as they can be."""
         self._times = times
+        self._caution = Caution()
         self._queue = queue
         self._idle = idle
         self._running = running
@@ -75,14 +81,17 @@ class Foresight:
         left_s = deadline_s - now_s
         longest_s = self._times.longest_s
         # As if every row that waits were a full batch of its own: it is no more than that.
-        if left_s >= LOADED * (1 + self._queue.rows + rows) * longest_s:
+        if left_s >= MOST * (1 + self._queue.rows + rows) * longest_s:
             return
         fit = self._times.fit(bucket)
         if fit is None:
             return
         rows = rows if self._batches else 1
         others = [ahead for key, ahead in self._ahead(rank) if key != bucket]
-        share = self._queue.share_ahead(tenant, rows)
+        share, knee_share, most = self._queue.share_ahead(tenant, rows), self._knee_share, self._max_rows
+        if knee_share == SHARED_KNEE_SHARE:
+            most = max(rows, knee(fit, most, knee_share))
+        caution = self._caution_of(tenant)
         answer_s = answer_in_s(
             fit,
             rows,
@@ -90,19 +99,27 @@ class Foresight:
             same_ahead_rows=math.ceil(share * self._rows_ahead(self._queue.buckets.get(bucket), rank)),
             other_ahead_s=share * work_s(others, self._max_rows),
             busy_s=0.0 if self._idle else self._busy_s(now_s),
-            max_rows=self._max_rows,
+            max_rows=most,
             runners=len(self._idle) + len(self._running),
+            caution=caution.factor,
         )
         check_attainable(fit, rows, answer_s, deadline_s=deadline_s, now_s=now_s)
+        caution.let_in()
+
+    def missed(self, item: Item) -> None:
+        """A request that was let in has missed its deadline, or would."""
+        self._caution_of(item.request.principal.name).missed()
 
     def lost(self, now_s: float) -> list[Item]:
         """Those at the head of their bucket, or of what waits there of their tenant, that would miss their
-        deadline if they ran now."""
+        deadline if they ran now. Each counts as missed: the caller ends them."""
         lost: list[Item] = []
         for key, bucket in self._queue.buckets.items():
             fit = self._times.fit(key)
             for line in lines(bucket):
                 lost += takewhile(partial(self._is_lost, fit, now_s), line)
+        for item in lost:
+            self.missed(item)
         return lost
 
     def cap(self, bucket: Bucket, now_s: float, *, near: bool) -> RowCap:
@@ -113,7 +130,7 @@ class Foresight:
         fit, guard_rows = self._times.fit(key), self._times.guard_rows(key)
         if not near:
             return steady_cap(
-                fit, bucket[0].rows, max_rows=self._max_rows, guard_rows=guard_rows, to_knee=self.to_knee
+                fit, bucket[0].rows, max_rows=self._max_rows, guard_rows=guard_rows, share=self._knee_share
             )
         return row_cap(
             fit,
@@ -121,7 +138,7 @@ class Foresight:
             now_s=now_s,
             max_rows=self._max_rows,
             guard_rows=guard_rows,
-            to_knee=self.to_knee,
+            share=self._knee_share,
         )
 
     def backlog_s(self) -> float:
@@ -142,6 +159,18 @@ class Foresight:
         share = self._queue.share_ahead(tenant, 1)
         return share * self.backlog_s() / (len(self._idle) + len(self._running))
 
+    @property
+    def _knee_share(self) -> float:
+        if not self.to_knee:
+            return 1.0
+        queue = self._queue
+        shared = queue.one_is_light and queue.rows >= STANDING_BATCHES * self._max_rows
+        return SHARED_KNEE_SHARE if shared else KNEE_SHARE
+
+    def _caution_of(self, tenant: str) -> Caution:
+        tenants = self._queue.tenants
+        return (tenants and tenants.caution_of(tenant)) or self._caution
+
     def _is_lost(self, fit: Fit | None, now_s: float, item: Item) -> bool:
         deadline_s, rows = item.request.deadline_s, item.rows if self._batches else 1
         return deadline_s is not None and is_lost(fit, rows, deadline_s=deadline_s, now_s=now_s)
@@ -153,7 +182,7 @@ class Foresight:
         if bucket:
             return self.cap(bucket, now_s, near=True)
         return steady_cap(
-            known.fit, 1, max_rows=self._max_rows, guard_rows=known.guard_rows, to_knee=self.to_knee
+            known.fit, 1, max_rows=self._max_rows, guard_rows=known.guard_rows, share=self._knee_share
         )
 
     def _ahead(self, rank: int | None) -> Iterator[tuple[BucketKey, Ahead]]:
@@ -173,8 +202,8 @@ class Foresight:
         return sum(item.rows if self._batches else 1 for item in ahead)
 
     def _busy_s(self, now_s: float) -> float:
-        """Until the first instance is expected to be free."""
-        return max(0.0, min(self._ends_s(run) for run in self._running) - now_s)
+        """Until the first instance is expected to be free: some time, as long as none is."""
+        return max(_OVERDUE_S, min(self._ends_s(run) for run in self._running) - now_s)
 
     def _ends_s(self, run: Run) -> float:
         fit = self._times.fit(run.items[0].bucket)

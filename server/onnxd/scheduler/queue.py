@@ -81,6 +81,11 @@ class RequestQueue:
         self._mixed = False
         """Several wait as if they were one."""
 
+    @property
+    def one_is_light(self) -> bool:
+        """Several wait, one of whom asks for less than its share."""
+        return self.tenants is not None and self.tenants.one_is_light
+
     def push(self, item: Item) -> None:
         """Append; the queue owns the item until it is taken or discarded."""
         if not self.requests:

@@ -15,12 +15,15 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Final
 
+from onnxd.scheduler.caution import Caution
 from onnxd.scheduler.fair_share import Weights
 
 CREDIT_ROWS: Final = 32
 """What whoever asks for less than its share may have before others when it comes back."""
 RECENT_ROWS: Final = 256
 """Rows after which what was given counts for a third."""
+LIGHT_ROWS: Final = 4096
+"""Rows for which it is remembered that somebody had all that it had asked for while others waited on."""
 REMEMBERED: Final = 1024
 """Tenants of which nothing waits: their pace, lest they come back as if they had had nothing."""
 
@@ -44,6 +47,8 @@ class Tenant:
     """Rows that it was given of late: each counts for less the more were given since, to anybody."""
     counted_at: float = 0.0
     """How many had been, when that was last brought up to date."""
+    caution: Caution = field(default_factory=Caution)
+    """Of deadlines: others go before it in another way than before the next one."""
 
     def recent(self, given: float) -> float:
         """Those rows, when so many have been given to all."""
@@ -60,6 +65,7 @@ class Tenants:
         """The greatest that anybody had when something of it was cut."""
         self._waiting = 0
         self._given = 0.0
+        self._light_until = 0.0
 
     def __len__(self) -> int:
         """Those that are remembered, whether anything of them waits or not."""
@@ -74,6 +80,11 @@ class Tenants:
         tenant = self._known.get(name)
         return tenant if tenant is not None and tenant.requests else None
 
+    def caution_of(self, name: str) -> Caution | None:
+        """None = it is not known here."""
+        tenant = self._known.get(name)
+        return None if tenant is None else tenant.caution
+
     def enter(self, name: str, now_s: float) -> Tenant:
         """The tenant of a request that comes; the caller adds what it brings."""
         tenant = self._known.get(name)
@@ -87,16 +98,23 @@ class Tenants:
             tenant.pace = self._least(tenant.pace, tenant.weight)
         return tenant
 
+    @property
+    def one_is_light(self) -> bool:
+        """Somebody asks for less than its share, while another has always something waiting."""
+        return self._given < self._light_until
+
     def leave(self, tenant: Tenant) -> None:
         """Nothing of it waits any more."""
         self._waiting -= 1
 
     def charge(self, tenant: Tenant, rows: int) -> None:
-        """So many are cut of a tenant's."""
+        """So many are cut of a tenant's, which no longer wait."""
         if tenant.pace > self._pace:
             self._pace = tenant.pace
         tenant.pace += rows / tenant.weight
         self._given += rows
+        if not tenant.requests:
+            self._light_until = self._given + LIGHT_ROWS
         tenant.recent_rows, tenant.counted_at = tenant.recent(self._given) + rows, self._given
 
     def rows_ahead(self, name: str, rows: int) -> float:

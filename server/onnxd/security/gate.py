@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from onnxd.errors import MalformedPayload, PermissionDenied, RateLimited, ServerError, Unauthenticated
@@ -23,6 +24,9 @@ from onnxd.security.scopes import EVERYTHING, Scopes
 from onnxd.security.token_bucket import Buckets
 
 _LONGEST: Final = 8192
+NONE: Final[Mapping[str, str]] = MappingProxyType({})
+"""Headers that nobody looks for."""
+_BEARER: Final = "Bearer "
 _HOW: Final = "send it as 'Authorization: Bearer CREDENTIAL', an API key also as 'X-API-Key: KEY'"
 
 
@@ -47,7 +51,7 @@ class Credentials:
     api_key: Sequence[str] = ()
     certificate: Sequence[str] = ()
     """The names in a client's certificate that TLS has verified."""
-    restricted: Mapping[str, str] = field(default_factory=dict)
+    restricted: Mapping[str, str] = field(default_factory=lambda: NONE)
     """The headers of restricted APIs, by their names in lower case without the protocol's prefix."""
     prefix: str = ""
     """What the protocol puts before those names."""
@@ -89,41 +93,46 @@ class Gate:
         self.authenticates: Final = bool(self._authenticators or self._certificates)
         self.open: Final = not self.authenticates and not self._restrictions
         """There is nothing to check: front ends need not even collect credentials."""
+        self.knows_certificates: Final = bool(self._certificates)
+        """Whether the names in a client's certificate are looked at."""
         self.restricted_apis: Final = self._restrictions.apis
         self.restricted_headers: Final = self._restrictions.headers
         """What to collect for `Credentials.restricted`."""
 
     def admit(self, operation: str, credentials: Credentials) -> Caller:
-        """Who asks, if they may use an operation at all.
+        """Who asks, if they may use an operation at all. Raises as `identify` and `require` do."""
+        caller = self.identify(operation, credentials)
+        require(caller, operation)
+        return caller
 
-        Raises Unauthenticated, PermissionDenied, MalformedPayload for more than one credential, and
-        RateLimited for one that does not hold, from an address that has sent too many of them.
+    def identify(self, operation: str, credentials: Credentials) -> Caller:
+        """Who asks for an operation, whether they may or not: `require` says that, and until then they are
+        known to the log.
+
+        Raises Unauthenticated, PermissionDenied for the want of a restricted API's header, MalformedPayload
+        for more than one credential, and RateLimited for one that does not hold, from an address that has
+        sent too many of them.
         """
         if self.open:
             return EVERYBODY
         row = OPERATIONS[operation]
-        try:
-            self._restrictions.check(row.restricted_api, credentials.restricted, credentials.prefix)
-        except PermissionDenied as denied:
-            raise self._failed(denied, credentials.peer) if credentials.restricted else denied from None
+        if self.restricted_apis:
+            try:
+                self._restrictions.check(row.restricted_api, credentials.restricted, credentials.prefix)
+            except PermissionDenied as denied:
+                raise self._failed(denied, credentials.peer) if credentials.restricted else denied from None
         if not self.authenticates:
             return EVERYBODY
-        caller = self._identify(credentials)
-        if not caller.scopes.permits(row.verb):
-            raise _refused(caller, operation, "")
-        return caller
+        return self._identify(credentials)
 
     def _identify(self, credentials: Credentials) -> Caller:
-        sent = [_bearer(value) for value in credentials.authorization]
-        sent += credentials.api_key
-        if not sent:
+        sent = _only_one(credentials)
+        if sent is None:
             return self._of_certificate(credentials.certificate)
-        if len(sent) > 1:
-            raise MalformedPayload(f"expected one credential, got {len(sent)}; {_HOW}")
         now_s = time.time()
-        if len(sent[0]) <= _LONGEST:
+        if len(sent) <= _LONGEST:
             for authenticator in self._authenticators:
-                caller = authenticator.identify(sent[0], now_s)
+                caller = authenticator.identify(sent, now_s)
                 if caller is not None:
                     return _with_also(caller, self._nobody.scopes)
         failed = Unauthenticated(f"the credential is not one that holds here; {_HOW}")
@@ -154,9 +163,9 @@ def _with_also(caller: Caller, public: Scopes) -> Caller:
     return replace(caller, scopes=caller.scopes.with_also(public))
 
 
-def require(caller: Caller, operation: str, model: str) -> None:
-    """Raises PermissionDenied for what a caller may not do on a model, or Unauthenticated where a credential
-    might help."""
+def require(caller: Caller, operation: str, model: str = "") -> None:
+    """Raises PermissionDenied for what a caller may not do, on a model if one is named, or Unauthenticated
+    where a credential might help."""
     if not caller.scopes.permits(OPERATIONS[operation].verb, model):
         raise _refused(caller, operation, model)
 
@@ -166,7 +175,20 @@ def may_see(caller: Caller, operation: str, model: str) -> bool:
     return caller.scopes.permits(OPERATIONS[operation].verb, model)
 
 
+def _only_one(credentials: Credentials) -> str | None:
+    """The credential that was sent; None = there is none."""
+    authorization, api_key = credentials.authorization, credentials.api_key
+    if len(authorization) == 1 and not api_key:  # nearly always
+        return _bearer(authorization[0])
+    sent = [*map(_bearer, authorization), *api_key]
+    if len(sent) > 1:
+        raise MalformedPayload(f"expected one credential, got {len(sent)}; {_HOW}")
+    return sent[0] if sent else None
+
+
 def _bearer(value: str) -> str:
+    if value.startswith(_BEARER):  # nearly always
+        return value[len(_BEARER) :].strip()
     scheme, _, credential = value.strip().partition(" ")
     if scheme.lower() != "bearer":
         raise Unauthenticated(f"'Authorization' is of a kind that is not known here; {_HOW}")

@@ -1,6 +1,7 @@
 """Whether a caller is on the server's own machine: a pure look at its address."""
 
 import ipaddress
+from functools import lru_cache
 from urllib.parse import unquote
 
 
@@ -14,6 +15,7 @@ def is_loopback(address: str | None) -> bool:
     return (mapped or found).is_loopback
 
 
+@lru_cache(maxsize=1024)
 def grpc_peer_address(peer: str) -> str:
     """The address in gRPC's name of a peer: `ipv4:127.0.0.1:50051`, `ipv6:%5B::1%5D:50051`; else ""."""
     kind, _, rest = peer.partition(":")

@@ -10,9 +10,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
 from types import TracebackType
-from typing import Final
+from typing import Final, NamedTuple
 
-from onnxd.errors import RateLimited, Unavailable
+from onnxd.errors import Quota, RateLimited, Unavailable
 from onnxd.messages import ANONYMOUS, Principal
 from onnxd.security.rate_config import Allowance, RateConfig, read_allowance
 from onnxd.security.token_bucket import Bucket
@@ -25,15 +25,27 @@ _TRIES: Final = 8
 _EACH_OTHER_MODEL: Final = "*"
 
 
+class Left(NamedTuple):
+    """What a caller may still ask, of a rate that it has."""
+
+    quota: Quota
+    requests: int
+    """That it may send now."""
+    full_in_s: float
+    """When it may send as many at once as it ever may."""
+
+
 class Share:
     """What one caller, or one model, has in progress."""
 
-    __slots__ = ("bucket", "in_flight", "mean_s", "most")
+    __slots__ = ("bucket", "in_flight", "mean_s", "most", "quota")
 
-    def __init__(self, most: int, bucket: Bucket | None = None) -> None:
-        """`most`: requests in progress; 0 = no limit. `bucket` None: no limit of rate."""
+    def __init__(self, most: int, bucket: Bucket | None = None, quota: Quota | None = None) -> None:
+        """`most`: requests in progress; 0 = no limit. `bucket` None: no limit of rate. `quota`: what that
+        comes to."""
         self.most: Final = most
         self.bucket: Final = bucket
+        self.quota: Final = quota
         self.in_flight = 0
         self.mean_s = 0.0
         """How long its requests take; 0 = not known."""
@@ -55,9 +67,11 @@ class Share:
 class Hold:
     """The shares that one request holds, `with hold:`."""
 
-    __slots__ = ("_began_s", "_rates", "_shares")
+    __slots__ = ("_began_s", "_rates", "_shares", "rated")
 
-    def __init__(self, rates: "Rates | None", shares: list[Share]) -> None:
+    def __init__(self, rates: "Rates | None", shares: list[Share], rated: Share | None = None) -> None:
+        self.rated: Final = rated
+        """The share of a caller that has a rate."""
         self._rates = rates
         self._shares = shares
         self._began_s = 0.0
@@ -133,18 +147,26 @@ class Rates:
         wanted = self.of_model(model) if model else None
         if wanted is not None:
             shares.append(wanted)
+        rated = None
         if caller is not None and caller.bucket is not None:
-            wait_s = caller.bucket.take(self.now_s())
+            rated, wait_s = caller, caller.bucket.take(self.now_s())
             if wait_s > 0:
                 raise RateLimited(
                     f"{_whose(principal)} asked more often than it may (rate.per_second, rate.burst); "
                     f"come again in {wait_s:.3g} s",
                     retry_after_s=wait_s,
-                    quota=self._allowed(principal).quota,
+                    quota=caller.quota,
                 )
         for share in shares:
             share.in_flight += 1
-        return Hold(self, shares)
+        return Hold(self, shares, rated)
+
+    def left(self, rated: Share | None) -> Left | None:
+        """What the caller whose share it is may still ask now; None = it has no rate."""
+        if rated is None or rated.bucket is None or rated.quota is None:
+            return None
+        now_s = self.now_s()
+        return Left(rated.quota, rated.bucket.left(now_s), rated.bucket.full_in_s(now_s))
 
     def of_model(self, name: str) -> Share | None:
         """The share of a model, one of which is free; None = it is not limited. Raises Unavailable."""
@@ -179,7 +201,8 @@ class Rates:
             table.move_to_end(name)
             return share
         bucket = Bucket(allowed.per_second, allowed.tokens) if allowed.per_second else None
-        share = table[name] = Share(allowed.max_in_flight, bucket)
+        quota = allowed.quota if allowed.per_second else None
+        share = table[name] = Share(allowed.max_in_flight, bucket, quota)
         self._forget(table)
         return share
 

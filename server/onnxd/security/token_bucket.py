@@ -4,6 +4,7 @@ A bucket is one number, the time at which it will be full again (the generic cel
 neither a timer nor a count of tokens that somebody has to fill up.
 """
 
+import math
 from collections import OrderedDict
 from typing import Final
 
@@ -27,6 +28,15 @@ class Bucket:
             return wait_s
         self._full_at_s = full_at_s + self._each_s
         return 0.0
+
+    def left(self, now_s: float) -> int:
+        """Tokens in it."""
+        full_at_s = max(self._full_at_s, now_s)
+        return max(0, math.floor((now_s + self._slack_s - full_at_s) / self._each_s + 1 + 1e-6))
+
+    def full_in_s(self, now_s: float) -> float:
+        """When it has all of them, if nobody takes one."""
+        return max(0.0, self._full_at_s - now_s)
 
 
 class Buckets:

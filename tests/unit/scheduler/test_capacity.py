@@ -13,7 +13,6 @@ from onnxd.scheduler.capacity import (
     FRESH_S,
     KNEE_RUNS,
     KNEE_SHARE,
-    LOADED,
     RUN_S,
     Ahead,
     RowCap,
@@ -28,6 +27,7 @@ from onnxd.scheduler.capacity import (
     steady_cap,
     work_s,
 )
+from onnxd.scheduler.caution import LEAST
 from onnxd.scheduler.line import Line
 from onnxd.scheduler.service_time import Fit
 
@@ -202,20 +202,20 @@ def test_on_an_idle_instance_a_request_takes_the_run_of_the_batch_it_is_in() -> 
 
 
 def test_behind_a_run_a_request_waits_for_its_end_and_for_its_own() -> None:
-    assert answer_s(fit(), 1, busy_s=2.0) == pytest.approx(LOADED * (2.0 + 4.5))
+    assert answer_s(fit(), 1, busy_s=2.0) == pytest.approx(LEAST * (2.0 + 4.5))
 
 
 def test_what_no_longer_fits_a_batch_waits_for_the_one_before_it() -> None:
-    assert answer_s(fit(), 1, same=32) == pytest.approx(LOADED * 2 * 20.0)
-    assert answer_s(fit(), 1, same=32, runners=2) == pytest.approx(LOADED * 20.0)
+    assert answer_s(fit(), 1, same=32) == pytest.approx(LEAST * 2 * 20.0)
+    assert answer_s(fit(), 1, same=32, runners=2) == pytest.approx(LEAST * 20.0)
 
 
 def test_batches_are_reckoned_with_of_which_two_fit_the_deadline() -> None:
-    assert answer_s(fit(), 1, same=13, busy_s=1.0, left_s=15.0) == pytest.approx(LOADED * (1.0 + 2 * 7.5))
+    assert answer_s(fit(), 1, same=13, busy_s=1.0, left_s=15.0) == pytest.approx(LEAST * (1.0 + 2 * 7.5))
 
 
 def test_what_other_buckets_have_before_it_is_waited_for() -> None:
-    assert answer_s(fit(), 1, other_s=3.0) == pytest.approx(LOADED * 7.5)
+    assert answer_s(fit(), 1, other_s=3.0) == pytest.approx(LEAST * 7.5)
 
 
 def test_work_is_done_in_the_fullest_batches_and_the_unknown_is_left_out() -> None:
@@ -290,7 +290,7 @@ def test_without_deadlines_the_cap_is_the_steady_one(known: Fit | None, first: i
 
 @given(known=FITS, guard_rows=st.integers(1, MAX_ROWS))
 def test_who_wishes_for_full_batches_has_what_the_guard_allows(known: Fit, guard_rows: int) -> None:
-    assert steady_cap(known, 1, max_rows=MAX_ROWS, guard_rows=guard_rows, to_knee=False).rows == guard_rows
+    assert steady_cap(known, 1, max_rows=MAX_ROWS, guard_rows=guard_rows, share=1.0).rows == guard_rows
 
 
 @given(known=FITS)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from onnxd.errors import DeadlineExceeded, ModelUnavailable, QueueFull
-from onnxd.messages import InferRequest
+from onnxd.messages import InferRequest, Principal
 from onnxd.scheduler.batch import Rows
 from onnxd.scheduler.capacity import FRESH_S, KNEE_RUNS
 from onnxd.scheduler.item import BucketKey, Item
@@ -97,6 +97,30 @@ async def test_a_new_policy_brings_the_knee_back() -> None:
     scene.batcher.reconfigure(BatchPolicy())
     scene.clock.settle()
     assert scene.runs == [1]
+
+
+FLOOD, LIGHT = Principal("flood"), Principal("light")
+
+
+async def flooded(scene: Known, *light: Principal) -> list[int]:
+    """The rows of the runs in which a flood of five full batches is worked off, after one of its own."""
+    await scene.busy()
+    for _ in range(5 * MAX_ROWS):
+        await scene.send(tenant=FLOOD)
+    for each in light:
+        await scene.send(tenant=each)
+    for number in range(6):
+        scene.free(number)
+    return scene.runs[1:]
+
+
+async def test_who_asks_for_little_beside_a_flood_waits_for_shorter_runs() -> None:
+    full = MAX_ROWS
+    assert await flooded(Known(times=KNEE_RUNS), LIGHT) == [full, full - 1, full - 1, full, full, 3]
+
+
+async def test_a_flood_alone_has_full_batches() -> None:
+    assert await flooded(Known(times=KNEE_RUNS)) == [MAX_ROWS] * 5
 
 
 async def test_a_batch_is_held_back_no_longer_than_its_deadline_allows() -> None:
@@ -267,3 +291,21 @@ async def test_a_full_queue_says_when_what_waits_is_worked_off() -> None:
     with pytest.raises(QueueFull) as caught:
         await refused
     assert caught.value.retry_after_s == 24.0  # two full batches of 12 s
+
+
+@pytest.mark.parametrize("in_vain", [0, 8])
+async def test_whoever_waited_in_vain_has_the_next_one_refused_at_once(in_vain: int) -> None:
+    scene = Known(base_s=0.4, per_row_s=0.1)
+    await scene.busy()
+    waited = [await scene.send(deadline_s=4.0) for _ in range(in_vain)]
+    scene.clock.advance(4.1)
+    for each in waited:
+        with pytest.raises(DeadlineExceeded, match="while waiting"):
+            await result(each)
+    # Predicted: half a second.
+    answer = await scene.send(deadline_s=0.65)
+    await turns()
+    assert answer.done() == bool(in_vain)
+    if in_vain:
+        with pytest.raises(DeadlineExceeded, match="cannot be met"):
+            await result(answer)

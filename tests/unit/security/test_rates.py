@@ -265,3 +265,21 @@ def test_an_ipv6_host_cannot_have_as_many_shares_as_addresses(address: str, coun
 )
 def test_a_rate_is_told_in_whole_requests_and_seconds(allowance: Allowance, quota: tuple[int, int]) -> None:
     assert allowance.quota == quota
+
+
+@given(
+    per_second=st.floats(0.01, 1000),
+    burst=st.integers(1, 50),
+    waits_s=st.lists(st.floats(0, 100), max_size=60),
+)
+def test_as_many_are_left_as_can_be_taken(per_second: float, burst: int, waits_s: list[float]) -> None:
+    bucket, now_s = Bucket(per_second, burst), 1000.0
+    assert bucket.left(now_s) == burst
+    for wait_s in waits_s:
+        now_s += wait_s
+        bucket.take(now_s)
+    left = bucket.left(now_s)
+    assert 0 <= left <= burst
+    assert [bucket.take(now_s) for _ in range(left)] == [0.0] * left
+    assert bucket.take(now_s) > 0 or bucket.left(now_s) == 0
+    assert bucket.left(now_s + bucket.full_in_s(now_s)) == burst

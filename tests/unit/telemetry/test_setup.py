@@ -58,7 +58,7 @@ async def test_a_missing_package_is_named_with_the_extra_that_has_it(
             pass
 
 
-async def test_a_redirect_is_not_followed(caplog: pytest.LogCaptureFixture) -> None:
+async def test_K8_a_redirect_is_not_followed(caplog: pytest.LogCaptureFixture) -> None:
     async with (
         HttpReceiver() as elsewhere,
         HttpReceiver(redirect_to=f"{elsewhere.endpoint}/v1/traces") as collector,

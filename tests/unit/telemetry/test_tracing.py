@@ -178,7 +178,7 @@ async def test_a_callers_trace_goes_on(receiver: GrpcReceiver) -> None:
         "no span id", "oversized", "not UTF-8", "a state without a parent",
     ],
 )  # fmt: skip
-async def test_a_malformed_traceparent_begins_a_new_trace(
+async def test_K5_a_malformed_traceparent_begins_a_new_trace(
     receiver: GrpcReceiver, carrier: dict[str, str]
 ) -> None:
     async with tracing_to(receiver) as tracing:
@@ -194,7 +194,7 @@ async def test_a_malformed_traceparent_begins_a_new_trace(
     ["=", "a" * 100_000, ",".join(f"k{n}=v" for n in range(33)), "a=\x00", "a=\udcff"],
     ids=["malformed", "oversized", "too many", "control character", "not UTF-8"],
 )
-async def test_a_malformed_tracestate_is_dropped_and_its_trace_goes_on(
+async def test_K5_a_malformed_tracestate_is_dropped_and_its_trace_goes_on(
     receiver: GrpcReceiver, state: str
 ) -> None:
     async with tracing_to(receiver) as tracing:

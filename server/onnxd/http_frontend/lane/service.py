@@ -112,10 +112,12 @@ class LaneService:
         parts: Sequence[bytes | memoryview] = answer.parts
         length = sum(map(len, parts))
         closes = self.closes(call)
-        if closes or progress.wants_timing or call.header_id:
+        if closes or progress.wants_timing or call.header_id or call.rated is not None:
             more = progress.timing()
             if call.header_id:
                 more.append((REQUEST_ID, call.header_id))
+            if call.rated is not None:
+                more += self._boundary.left(call).items()
             head = answer_head(answer, length, self._clock.date(), more, closes=closes)
         else:
             head = self._heads.usual(answer, length)
