@@ -80,9 +80,9 @@ LOCK := uv pip compile --universal --generate-hashes --no-annotate --no-header -
     --no-emit-package onnxd --no-emit-package onnxd-client --no-emit-package onnxd-protos
 
 lock:  ## write the lock files again (needs uv; installing does not)
-	$(LOCK) --group dev --extra cpu --extra otel --extra images --extra sim pyproject.toml -o requirements/dev.txt
-	$(LOCK) --extra cpu --extra otel --extra images -c requirements/dev.txt pyproject.toml -o requirements/serve-cpu.txt
-	$(LOCK) --extra gpu --extra otel --extra images -c requirements/dev.txt pyproject.toml -o requirements/serve-gpu.txt
+	$(LOCK) --group dev --extra cpu --extra otel --extra images --extra object-storage --extra sim pyproject.toml -o requirements/dev.txt
+	$(LOCK) --extra cpu --extra otel --extra images --extra object-storage -c requirements/dev.txt pyproject.toml -o requirements/serve-cpu.txt
+	$(LOCK) --extra gpu --extra otel --extra images --extra object-storage -c requirements/dev.txt pyproject.toml -o requirements/serve-gpu.txt
 	echo hatchling | $(LOCK) -c requirements/dev.txt - -o requirements/build.txt
 	$(LOCK) --no-deps --group interop -o requirements/interop.txt
 
