@@ -57,7 +57,7 @@ def tree(directory: Path) -> dict[str, str]:
     not what was found out of the contents that were tried."""
     found = {}
     for folder, below, names in os.walk(directory):
-        below[:] = [name for name in below if name != "verdicts"]
+        below[:] = [name for name in below if name not in ("verdicts", "trials")]
         for name in names:
             with contextlib.suppress(FileNotFoundError):
                 content = Path(folder, name).read_bytes()

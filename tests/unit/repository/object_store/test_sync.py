@@ -90,7 +90,7 @@ async def test_what_is_here_is_not_fetched_again(mirror: Mirror) -> None:
     await sync.look()
     await sync.look()
 
-    assert bucket.fetched == ["a/1/x", "a/1/y", "a/1/y"]
+    assert sorted(bucket.fetched) == ["a/1/x", "a/1/y", "a/1/y"]  # the first two go side by side
     assert sync.observe().downloaded_bytes == len("onetwothree")
 
 
@@ -204,7 +204,7 @@ async def test_a_download_that_fails_ends_the_look_and_what_was_fetched_is_kept_
     bucket = MemoryBucket({f"a/1/{number}": "one" for number in range(9)})
 
     def break_off(key: str) -> None:
-        if len(bucket.fetched) == 4:
+        if len(bucket.fetched) >= 4:
             raise StorageFault("timeout", "it is silent")
 
     bucket.meanwhile = break_off
