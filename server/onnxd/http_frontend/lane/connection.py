@@ -24,6 +24,7 @@ from onnxd.http_frontend.lane.head_deadline import HeadDeadline
 from onnxd.http_frontend.lane.incoming import Incoming
 from onnxd.http_frontend.lane.service import LaneCall
 from onnxd.http_frontend.reader_watch import ReaderWatch
+from onnxd.messages import Execution
 
 if TYPE_CHECKING:
     from onnxd.http_frontend.lane.lanes import Lanes
@@ -228,8 +229,8 @@ class Lane(asyncio.BufferedProtocol):
         finally:
             incoming.close()
 
-    def send(self, parts: Sequence[bytes | memoryview], *, last: bool) -> None:
-        """Write an answer. `last`: the connection ends with it."""
+    def send(self, parts: Sequence[bytes | memoryview], *, last: bool, run: Execution | None = None) -> None:
+        """Write an answer. `last`: the connection ends with it; `run`: what has computed it."""
         if self._transport is None:
             return
         self._last = self._last or last
@@ -238,10 +239,11 @@ class Lane(asyncio.BufferedProtocol):
         if len(parts) > 1:
             self._transport.writelines(parts)
         elif last or not self._service.busy:
+            self._lanes.burst.write()
             self._transport.write(parts[0])
         else:
             self._unsent = parts[0]
-            self._lanes.burst.hold(self)
+            self._lanes.burst.hold(self, run)
 
     def flush(self) -> None:
         """Write the answer that is held back, if there is one."""

@@ -125,7 +125,8 @@ class LaneService:
         if length <= _JOINED_BYTES:
             parts = (b"".join(parts),)
         call.begun = True
-        call.lane.send(parts, last=closes)
+        ran = progress.timeline.executions
+        call.lane.send(parts, last=closes, run=ran[-1] if ran else None)
         if call.lane.full:
             await call.lane.drained()
 
