@@ -43,6 +43,8 @@ batching: {{max_queue_size: {QUEUE}}}
 _WIDTH: Final = 1024
 _LAYERS: Final = 300
 """So that what the model can do is little beside what the front end can."""
+_KEPT_S: Final = 50.0
+"""The server's own keep-alive is 75 s."""
 _CLOSED: Final = 8 * ROWS
 """Requests in flight where the model is to be kept busy."""
 
@@ -178,7 +180,8 @@ class _Caller:
     def __init__(self, port: int, bearer: str) -> None:
         self._port = port
         self._bearer = bearer
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter, float]] = []
+        """And since when."""
         self.allow(30.0)
 
     def allow(self, deadline_s: float) -> None:
@@ -195,9 +198,7 @@ class _Caller:
         self._message = f"POST {asked.path} HTTP/1.1\r\n{lines}\r\n".encode() + asked.body
 
     async def ask(self, seen: Seen) -> None:
-        reader, writer = (
-            self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", self._port)
-        )
+        reader, writer = self._rested() or await asyncio.open_connection("127.0.0.1", self._port)
         start_s = time.monotonic()
         writer.write(self._message)
         async with asyncio.timeout(30):
@@ -210,10 +211,19 @@ class _Caller:
             seen.answered_at_s.append(start_s + took_s)
         if status in (429, 503) and b"\r\nretry-after: " not in head:
             seen.untold += 1
-        self._idle.append((reader, writer))
+        self._idle.append((reader, writer, start_s + took_s))
+
+    def _rested(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        """A connection that nobody uses; not one that the server is about to close."""
+        while self._idle:
+            reader, writer, since_s = self._idle.pop()
+            if time.monotonic() - since_s < _KEPT_S:
+                return reader, writer
+            writer.close()
+        return None
 
     def close(self) -> None:
-        for _, writer in self._idle:
+        for _, writer, _ in self._idle:
             writer.close()
 
 
