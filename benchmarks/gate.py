@@ -19,7 +19,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final, cast
 
-from aiohttp.test_utils import make_mocked_request
+from aiohttp import web
+from multidict import CIMultiDict
 
 from benchmarks import models
 from benchmarks.harness import SERVER_CORE, Running, on_core, scratch, server
@@ -27,15 +28,17 @@ from benchmarks.load import notes, run_load
 from benchmarks.payloads import payload
 from benchmarks.table import show
 from onnxd.grpc_frontend import credentials as grpc_credentials
-from onnxd.http_frontend.credentials import credentials_of
+from onnxd.http_frontend.call import Exchange, Route
+from onnxd.http_frontend.middleware import Boundary
 from onnxd.security import key_file
 from onnxd.security.api_key import ApiKey, read_key
 from onnxd.security.config import AuthConfig
-from onnxd.security.gate import Gate, require
+from onnxd.security.gate import Gate, Verdict, require
 from onnxd.security.jwt_config import JwtConfig
 from onnxd.security.opening import open_gate
 from onnxd.security.peer import grpc_peer_address
 from onnxd.security.rate_config import RateConfig
+from onnxd.telemetry.refusals import Refusals
 
 LIMIT: Final = 0.03
 ALIKE: Final = 0.02
@@ -53,6 +56,8 @@ class Samples:
     request_us: list[float] = field(default_factory=list)
     key_us: list[float] = field(default_factory=list)
     key_and_rate_us: list[float] = field(default_factory=list)
+    new_head_us: list[float] = field(default_factory=list)
+    """With a key, where no head is the same as the one before."""
     failed: int = 0
 
     def shares(self, gate_us: list[float]) -> list[float]:
@@ -99,10 +104,11 @@ def main() -> int:
     for wire, each in samples.items():
         shares = {
             "key": each.shares(each.key_us),
+            "key in a new head": each.shares(each.new_head_us),
             "key and rate": each.shares(each.key_and_rate_us),
         }
-        for what, taken in shares.items():
-            gate_us = each.key_us if what == "key" else each.key_and_rate_us
+        costs = (each.key_us, each.new_head_us, each.key_and_rate_us)
+        for (what, taken), gate_us in zip(shares.items(), costs, strict=True):
             rows.append([
                 f"{wire}, {what}", f"{median(each.request_us):.1f}", f"{median(gate_us):.2f}",
                 f"{100 * median(taken):.2f} %", f"{100 * max(taken):.2f} %",
@@ -142,6 +148,8 @@ async def measure(rounds: int, seconds: int) -> dict[str, Samples]:
                 _load(running, wire, key.text(), seconds, directory, into)
                 with on_core(SERVER_CORE):
                     into.key_us.append(_microseconds(_asks(wire, gate, key.text())))
+                    new = _asks(wire, gate, key.text(), same_head=False)
+                    into.new_head_us.append(_microseconds(new))
                     into.key_and_rate_us.append(_microseconds(_asks(wire, limited, key.text())))
     return samples
 
@@ -174,8 +182,9 @@ def _load(running: Running, wire: str, key: str, seconds: int, directory: Path, 
     into.failed += result.failed
 
 
-def _asks(wire: str, gate: Gate, key: str) -> Callable[[], None]:
-    """What the front end of a wire asks of the gate for one inference request, and what it holds."""
+def _asks(wire: str, gate: Gate, key: str, *, same_head: bool = True) -> Callable[[], None]:
+    """What the front end of a wire asks of the gate for one inference request, and what it holds.
+    `same_head`: its head is the one that came before on its connection, as over HTTP it nearly always is."""
     if wire == "grpc":
         context = cast(Any, CallContext(key))
 
@@ -187,18 +196,22 @@ def _asks(wire: str, gate: Gate, key: str) -> Callable[[], None]:
                     held.model("m")
 
         return ask_grpc
-    headers = {"Host": "localhost", "Authorization": f"Bearer {key}", "Content-Length": "100"}
-    request = make_mocked_request("POST", "/v2/models/m/infer", headers, transport=Connected())
+    headers = CIMultiDict({"Host": "localhost", "Authorization": f"Bearer {key}", "Content-Length": "100"})
+    path = "/v2/models/m/infer"
+    boundary = Boundary((), "127.0.0.1", Refusals(), gate)
+    route = Route("POST", path, _nothing, "infer", on_lane=True)
+    verdict = Verdict() if same_head else None
 
     def ask_http() -> None:
-        sent = credentials_of(request.headers, request.remote or "", request.transport, gate)
-        caller = gate.admit("infer", sent)
-        require(caller, "infer", "m")
-        if gate.rates.on:
-            with gate.rates.hold(caller.principal, "127.0.0.1", "m"):
-                pass
+        call = Exchange("POST", path, headers, "127.0.0.1", Connected(), 0, model="m", verdict=verdict)
+        with boundary.permitted(route, call):
+            pass
 
     return ask_http
+
+
+async def _nothing(call: object) -> web.StreamResponse:
+    raise NotImplementedError("nothing is answered here")
 
 
 def _microseconds(work: Callable[[], None]) -> float:

@@ -25,6 +25,7 @@ from onnxd.telemetry.audit import AuditConfig
 from onnxd_client import AsyncClient, PermissionDenied, Unauthenticated
 from onnxd_protos.services import SERVICES
 from tests.support.graphs import identity
+from tests.support.raw_http import connect, request_bytes
 from tests.support.server import RunningServer, publish, running_server
 from tests.support.until import until
 
@@ -213,6 +214,27 @@ async def test_J4_a_revoked_key_holds_no_longer(server: RunningServer, keys: Key
     async with AsyncClient(server.http, headers=head(key)) as http:
         with pytest.raises(Unauthenticated):
             await http.infer("m1", {"x": ROW})
+
+
+async def test_J4_a_revoked_key_holds_no_longer_on_a_connection_that_goes_on(
+    server: RunningServer, keys: Keys
+) -> None:
+    """What the gate has said of a head holds for the next that is the same to the byte, until keys change."""
+    key = keys.add("stayer", "infer")
+    await known(server, key)
+    body = json.dumps({"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}]})
+    ask = request_bytes("POST", "/v2/models/m1/infer", body.encode(), {"Authorization": f"Bearer {key}"})
+    other = ask.replace(b"/v2/models/m1/", b"/v2/models/m9/")
+    async with connect(int(server.http.rpartition(":")[2])) as connection:
+        statuses = []
+        for data in (other, ask, ask, ask):
+            await connection.send(data)
+            statuses.append((await connection.answer()).status)
+        keys.revoke("stayer")
+        await known(server, key, holds=False)
+        await connection.send(ask)
+        statuses.append((await connection.answer()).status)
+    assert statuses == [404, 200, 200, 200, 401]
 
 
 async def test_J4_a_file_that_is_spoilt_leaves_the_keys_as_they_are(

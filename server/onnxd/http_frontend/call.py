@@ -10,7 +10,7 @@ from multidict import MultiMapping
 from onnxd.errors import ServerError
 from onnxd.messages import Timeline
 from onnxd.scheduler.payloads import Payload
-from onnxd.security.gate import EVERYBODY, Caller
+from onnxd.security.gate import EVERYBODY, Caller, Verdict
 from onnxd.security.operations import operation
 from onnxd.security.rates import Share
 
@@ -65,6 +65,8 @@ class Exchange:
     """A valid name of a shared memory region; "" on routes without one."""
     caller: Caller = EVERYBODY
     """Who asks, and what they may do."""
+    verdict: Verdict | None = None
+    """What the gate has said of the same head before; None = of each head anew."""
     request_id: str = ""
     """The client's own id, once it is decoded."""
     header_id: str = ""

@@ -127,9 +127,16 @@ class Boundary:
         answered. Raises PermissionDenied, Unauthenticated, RateLimited, Unavailable, and MalformedPayload for
         more than one credential."""
         if not self._gate.open:
-            credentials = credentials_of(call.headers, call.peer, call.transport, self._gate)
-            call.caller = self._gate.identify(route.operation, credentials)
-            require(call.caller, route.operation, call.model)
+            verdict, edition = call.verdict, self._gate.edition
+            known = None if verdict is None or edition is None else verdict.caller(edition, time.time())
+            if known is not None:
+                call.caller = known
+            else:
+                credentials = credentials_of(call.headers, call.peer, call.transport, self._gate)
+                call.caller = self._gate.identify(route.operation, credentials)
+                require(call.caller, route.operation, call.model)
+                if verdict is not None and edition is not None:
+                    verdict.note(call.caller, edition)
         if route.operation != "infer" or not self._gate.rates.on:
             return NOTHING
         hold = self._gate.rates.hold(call.caller.principal, call.peer, call.model)

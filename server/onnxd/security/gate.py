@@ -59,6 +59,37 @@ class Credentials:
     """The address that it came from; "" = none that is known."""
 
 
+class Keys(Protocol):
+    """The API keys, where nothing else lets anybody in."""
+
+    edition: object
+    """Another one whenever the keys are others."""
+
+
+class Verdict:
+    """What the gate has said of a request's head, for the next one that is the same to the byte.
+
+    It holds for the keys of one edition, and not longer than the credential does.
+    """
+
+    __slots__ = ("_caller", "_edition")
+
+    def __init__(self) -> None:
+        self._caller: Caller | None = None
+        self._edition: object = None
+
+    def note(self, caller: Caller, edition: object) -> None:
+        """This caller may do what the head asks for."""
+        self._caller, self._edition = caller, edition
+
+    def caller(self, edition: object, now_s: float) -> Caller | None:
+        """Who may, at a time of the Unix epoch; None: the gate is to be asked."""
+        caller = self._caller
+        if caller is None or edition is not self._edition or now_s >= caller.ends_s:
+            return None
+        return caller
+
+
 class Authenticator(Protocol):
     """Something that knows credentials of one kind."""
 
@@ -78,16 +109,18 @@ class Gate:
         restrictions: Restrictions | None = None,
         failures: Buckets | None = None,
         rates: Rates | None = None,
+        keys: Keys | None = None,
     ) -> None:
         """Without authenticators and certificates everybody is let in. `certificates`: what a
         client may do, by a name in its verified certificate. `public`: what needs no credential.
         `failures`: how often an address may come with a credential that does not hold; None = as it likes.
-        `rates` None: nothing limits how much is asked."""
+        `rates` None: nothing limits how much is asked. `keys`: given where they alone decide."""
         self._certificates = certificates or {}
         self._authenticators = tuple(authenticators)
         self._nobody = Caller(ANONYMOUS, public)
         self._restrictions = restrictions or Restrictions({})
         self._failures = failures
+        self._keys = keys
         self.rates: Final = rates or Rates(RateConfig())
         """What callers hold while they are served."""
         self.authenticates: Final = bool(self._authenticators or self._certificates)
@@ -98,6 +131,11 @@ class Gate:
         self.restricted_apis: Final = self._restrictions.apis
         self.restricted_headers: Final = self._restrictions.headers
         """What to collect for `Credentials.restricted`."""
+
+    @property
+    def edition(self) -> object:
+        """Of what decides, for `Verdict`; None = a head alone does not settle who may."""
+        return None if self._keys is None else self._keys.edition
 
     def admit(self, operation: str, credentials: Credentials) -> Caller:
         """Who asks, if they may use an operation at all. Raises as `identify` and `require` do."""

@@ -1,6 +1,7 @@
 """The API keys that hold now: read from their file, and again whenever it changes."""
 
 import asyncio
+import math
 import os
 from hashlib import sha256
 from pathlib import Path
@@ -33,6 +34,8 @@ class KeyRing:
         self._known: dict[bytes, tuple[KeyRecord, Caller]] = {}
         """Keys that were found to be right, by their digests, until the file changes."""
         self._seen: _Stamp | None = None
+        self.edition = object()
+        """Another one whenever the keys are others; until then a key that is right stays so, if it lasts."""
         self._looks = Repeated(self.look, look_every_s, "API keys")
 
     async def __aenter__(self) -> "KeyRing":
@@ -59,7 +62,8 @@ class KeyRing:
         if found is None:
             return None
         record, scopes = found
-        caller = Caller(Principal(record.principal), scopes)
+        ends_s = math.inf if record.not_after is None else record.not_after
+        caller = Caller(Principal(record.principal), scopes, ends_s)
         self._known[digest] = record, caller
         return caller
 
@@ -75,6 +79,7 @@ class KeyRing:
             _log.error("API keys", reason=str(error), effect="the keys stay as they were")
         else:
             self._known.clear()
+            self.edition = object()
             _log.info("API keys", keys=len(self._keys.records))
 
 

@@ -33,6 +33,7 @@ async def open_gate(config: AuthConfig, jwt: JwtConfig, rate: RateConfig) -> Asy
     except (ScopeFault, RestrictionFault, RateFault) as fault:
         raise AuthUnusable(str(fault)) from fault
     authenticators: list[Authenticator] = []
+    ring: KeyRing | None = None
     async with AsyncExitStack() as resources:
         if config.keys_file is not None:
             ring = KeyRing(config.keys_file, look_every_s=config.keys_interval)
@@ -52,6 +53,7 @@ async def open_gate(config: AuthConfig, jwt: JwtConfig, rate: RateConfig) -> Asy
             restrictions=restrictions,
             failures=_failures(config.failures_per_minute),
             rates=rates,
+            keys=None if jwt.issuer or certificates or restrictions else ring,
         )
 
 

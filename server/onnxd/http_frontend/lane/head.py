@@ -13,6 +13,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from onnxd.http_frontend.call import Route
 from onnxd.http_frontend.infer_steps import JSON_LENGTH_HEADER, InferHead, infer_head
+from onnxd.security.gate import Verdict
 from onnxd.telemetry.request_headers import REQUEST_ID, valid_request_id
 
 MAX_HEAD_BYTES: Final = 8190
@@ -45,6 +46,8 @@ class Head:
     """Its x-request-id; "" = none that is valid."""
     route: Route | None = None
     """Of a plain one; None = aiohttp is to answer it."""
+    verdict: Verdict = field(default_factory=Verdict)
+    """What the gate has said of it."""
     path: str = field(init=False)
     model: str = ""
     version: int | None = None

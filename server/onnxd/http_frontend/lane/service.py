@@ -48,6 +48,7 @@ class LaneCall(Exchange):
         self.transport = transport
         self.received_ns = received_ns
         self.route = head.route
+        self.verdict = head.verdict
         self.model = head.model
         self.version = head.version
         self.header_id = head.header_id
