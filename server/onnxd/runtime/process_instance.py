@@ -146,7 +146,7 @@ class ProcessInstance:
     def _answered(self, worker: WorkerProcess, document: dict[str, Any]) -> None:
         run = self._run
         if run is None or not run.sent:
-            worker.kill("its process gave an answer that nobody waits for")
+            self._distrust(worker, "its process gave an answer that nobody waits for")
             return
         try:
             times = int(document["start_ns"]), int(document["end_ns"])
@@ -156,7 +156,7 @@ class ProcessInstance:
             entries = document[exchange.TENSORS]
             size = sum(entry[4] for entry in entries)
         except _UNREADABLE as error:
-            worker.kill(f"its process gave an answer that cannot be read: {error}")
+            self._distrust(worker, f"its process gave an answer that cannot be read: {error}")
             return
         self._copy(
             size,
@@ -165,6 +165,11 @@ class ProcessInstance:
             lambda error: self._undeliverable(worker, run, error),
         )
 
+    def _distrust(self, worker: WorkerProcess, cause: str) -> None:
+        """End a child that has lost its way. What it still says before it is dead is no answer either."""
+        worker.on_answer = lambda document: None
+        worker.kill(cause)
+
     def _deliver(self, worker: WorkerProcess, run: _Run, outcome: RunOutcome) -> None:
         worker.requests.give_back()
         worker.answers.give_back()
@@ -172,7 +177,7 @@ class ProcessInstance:
 
     def _undeliverable(self, worker: WorkerProcess, run: _Run, error: BaseException) -> None:
         if isinstance(error, _UNREADABLE):
-            worker.kill(f"its process gave an answer that cannot be read: {error}")
+            self._distrust(worker, f"its process gave an answer that cannot be read: {error}")
         else:
             self._fail(run, _in_words(error, "outputs"))
 
