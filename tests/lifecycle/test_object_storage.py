@@ -218,7 +218,7 @@ async def test_a_store_that_is_silent_costs_nothing_but_time_even_at_the_next_st
     try:
         async with serving(bucket, tmp_path, timeout=0.3) as server:
             assert await answer(server) == 2
-            assert "did not answer" in the_sync(server).trouble
+            await until(lambda: "did not answer" in the_sync(server).trouble)
     finally:
         bucket.storage.go_on()
 
