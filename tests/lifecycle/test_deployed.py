@@ -15,6 +15,7 @@ import pytest
 from tests.support.graphs import add_one
 from tests.support.kserve import ask_with_kserve
 from tests.support.manifests import KSERVE, the
+from tests.support.mounts import bare, versioned
 from tests.support.scraping import Scrape
 from tests.support.server import ROOT, SHIPPED, ServerProcess, server_process
 from tests.support.until import until
@@ -81,17 +82,6 @@ def test_a_command_that_needs_more_says_what_and_names_files_that_are_there(comm
     for word in shlex.split(typed):
         if word.startswith(("deploy/", "config/", "requirements/")):
             assert (ROOT / word).exists(), word
-
-
-def bare(mount: Path) -> None:
-    mount.mkdir()
-    (mount / "model.onnx").write_bytes(add_one())
-
-
-def versioned(mount: Path) -> None:
-    for version in (1, 2):
-        (mount / str(version)).mkdir(parents=True)
-        (mount / str(version) / "model.onnx").write_bytes(add_one())
 
 
 def triton(mount: Path) -> None:

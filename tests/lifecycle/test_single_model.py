@@ -11,23 +11,12 @@ import aiohttp
 import numpy as np
 import pytest
 
-from tests.support.graphs import add_one
 from tests.support.grpc_server import grpc_calls, infer_request
+from tests.support.mounts import bare, versioned
 from tests.support.server import RunningServer, running_server
 
 PBTXT = 'name: "what_its_author_called_it"\nbackend: "onnxruntime"\nmax_batch_size: 8\n'
 BODY = {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}]}
-
-
-def bare(mount: Path) -> None:
-    mount.mkdir()
-    (mount / "model.onnx").write_bytes(add_one())
-
-
-def versioned(mount: Path) -> None:
-    for version in (1, 2):
-        (mount / str(version)).mkdir(parents=True)
-        (mount / str(version) / "model.onnx").write_bytes(add_one())
 
 
 def triton(mount: Path) -> None:
